@@ -1,0 +1,160 @@
+/**
+ * One envelope that arrived, seen from the receiving side: received → opened → verified → delivered → confirmed,
+ * or quarantined. Each PACS has its own outcome, since one may be down while another is not.
+ */
+import { GatewayError } from '../errors/gateway-error.js';
+import type { EnvelopeId } from './envelope-id.js';
+import type { LastError, Parking } from './parking.js';
+
+export const PROGRESSES = ['received', 'opened', 'verified', 'delivered', 'confirmed'] as const;
+export type Progress = (typeof PROGRESSES)[number];
+
+export interface ReceptionStep {
+  readonly event: ReceptionEvent['type'];
+  readonly atMs: number;
+  readonly pacs?: string;
+}
+
+/** What one PACS has. */
+export interface PacsOutcome {
+  readonly state: 'pending' | 'stored' | 'refused';
+  /** Instances that the PACS has answered with success or warning. */
+  readonly storedCount: number;
+  readonly refusedCount: number;
+  readonly lastError?: LastError;
+}
+
+export interface Reception {
+  readonly id: EnvelopeId;
+  readonly revision: number;
+  /** `sender.id` of the manifest. Nobody vouches for it before the reception is opened. */
+  readonly senderId: string;
+  readonly senderName: string;
+  readonly manifestSha256: string;
+  /** Size of the sealed payload in bytes. */
+  readonly sizeBytes: number;
+  readonly receivedAtMs: number;
+  readonly progress: Progress;
+  /** Present from `verified` on. */
+  readonly instanceCount?: number;
+  readonly studyInstanceUid?: string;
+  readonly modalities?: readonly string[];
+  readonly signedBy?: string;
+  readonly dialect?: string;
+  readonly pacs: Readonly<Record<string, PacsOutcome>>;
+  /** The envelope failed a check; it lies in quarantine, and the sender gets a refusal receipt. */
+  readonly quarantined?: Parking;
+  /** A refusal receipt has been delivered. */
+  readonly refusalConfirmed?: boolean;
+  readonly parked?: Parking;
+  readonly lastError?: LastError;
+  readonly steps: readonly ReceptionStep[];
+}
+
+export type ReceptionEvent =
+  | { readonly type: 'opened'; readonly signedBy: string; readonly dialect: string }
+  | {
+      readonly type: 'verified';
+      readonly instanceCount: number;
+      readonly studyInstanceUid: string;
+      readonly modalities: readonly string[];
+      readonly pacs: readonly string[];
+    }
+  | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
+  | { readonly type: 'delivered' }
+  | { readonly type: 'confirmed' }
+  | { readonly type: 'refusal-confirmed' }
+  | { readonly type: 'quarantined'; readonly parking: Parking }
+  | { readonly type: 'failed'; readonly error: LastError }
+  | { readonly type: 'parked'; readonly parking: Parking }
+  | { readonly type: 'retried' };
+
+/** Which events fit which progress; an empty cell is a broken invariant. */
+const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
+  received: ['opened', 'quarantined'],
+  opened: ['opened', 'verified', 'quarantined'],
+  verified: ['pacs', 'delivered'],
+  delivered: ['pacs', 'confirmed'],
+  confirmed: [],
+};
+const ALWAYS_LEGAL: readonly ReceptionEvent['type'][] = ['failed', 'parked', 'retried', 'refusal-confirmed'];
+
+/**
+ * The record after an event. Pure.
+ * @throws FAULT when the event cannot happen in this state
+ */
+export function advanceReception(reception: Reception, event: ReceptionEvent, atMs: number): Reception {
+  if (!LEGAL[reception.progress].includes(event.type) && !ALWAYS_LEGAL.includes(event.type)) {
+    throw new GatewayError('FAULT', `reception is ${reception.progress}: ${event.type} is impossible`, {
+      facts: { receptionId: reception.id },
+    });
+  }
+  const { parked: _parked, lastError: _lastError, ...free } = reception;
+  const steps = [
+    ...reception.steps,
+    { event: event.type, atMs, ...(event.type === 'pacs' ? { pacs: event.name } : {}) },
+  ];
+  switch (event.type) {
+    case 'failed':
+      return { ...reception, lastError: event.error };
+    case 'parked':
+      return { ...free, parked: event.parking, steps };
+    case 'quarantined':
+      return { ...free, quarantined: event.parking, steps };
+    case 'retried': {
+      const { quarantined, refusalConfirmed: _told, ...rest } = free;
+      return {
+        ...rest,
+        ...(quarantined === undefined ? {} : { progress: 'received' as const }),
+        pacs: Object.fromEntries(
+          Object.entries(free.pacs).map(([name, outcome]) => [
+            name,
+            outcome.state === 'refused'
+              ? { ...outcome, state: 'pending' as const, refusedCount: 0 }
+              : outcome,
+          ]),
+        ),
+        steps,
+      };
+    }
+    case 'refusal-confirmed':
+      return { ...free, refusalConfirmed: true, steps };
+    case 'opened':
+      return { ...free, progress: 'opened', signedBy: event.signedBy, dialect: event.dialect, steps };
+    case 'verified':
+      return {
+        ...free,
+        progress: 'verified',
+        instanceCount: event.instanceCount,
+        studyInstanceUid: event.studyInstanceUid,
+        modalities: event.modalities,
+        pacs: Object.fromEntries(
+          event.pacs.map((name) => [name, { state: 'pending', storedCount: 0, refusedCount: 0 } as const]),
+        ),
+        steps,
+      };
+    case 'pacs': {
+      // Counts move with every batch; only a change of state is worth a line in the story.
+      const changed = reception.pacs[event.name]?.state !== event.outcome.state;
+      return {
+        ...free,
+        pacs: { ...reception.pacs, [event.name]: event.outcome },
+        steps: changed ? steps : reception.steps,
+      };
+    }
+    case 'delivered':
+    case 'confirmed':
+      return { ...free, progress: event.type, steps };
+  }
+}
+
+/** The one word that a user sees. */
+export type ReceptionState = Progress | 'quarantined' | 'refused' | 'parked';
+
+export function receptionState(reception: Reception): ReceptionState {
+  if (reception.quarantined !== undefined) return 'quarantined';
+  if (reception.parked !== undefined) return 'parked';
+  if (reception.progress === 'confirmed') return 'confirmed';
+  if (Object.values(reception.pacs).some((pacs) => pacs.state === 'refused')) return 'refused';
+  return reception.progress;
+}

@@ -1,0 +1,254 @@
+/**
+ * The closed list of error codes: what each means, of which kind it is, and what the operator should do.
+ *
+ * Every mapping table (DIMSE status, HTTP status) is typed `Record<ErrorCode, …>`, so a code that is added here
+ * without a mapping does not compile. The table in README is compared with this one by a test.
+ */
+import type { ErrorKind } from './kinds.js';
+
+interface CodeRow {
+  readonly kind: ErrorKind;
+  /** What happened, as an operator would say it. */
+  readonly meaning: string;
+  /** What to do about it; empty where the bridge recovers by itself. */
+  readonly advice: string;
+}
+
+const row = (kind: ErrorKind, meaning: string, advice: string): CodeRow => ({ kind, meaning, advice });
+
+export const CODES = {
+  // ── association and C-STORE, on the way in ──
+  CALLING_AE_UNKNOWN: row(
+    'permanent',
+    'the calling AE title, or the host it calls from, is not on the allow-list',
+    'add the modality to dimse.callers, or correct its AE title',
+  ),
+  CALLED_AE_UNKNOWN: row(
+    'permanent',
+    'the modality calls an AE title that this bridge does not have',
+    'correct the called AE title at the modality, or add it to dimse.aeTitles',
+  ),
+  ASSOCIATION_LIMIT: row(
+    'transient',
+    'too many associations are open',
+    'raise dimse.maxAssociations if this is normal traffic',
+  ),
+  SHUTTING_DOWN: row('transient', 'the bridge is stopping', ''),
+  SPOOL_ABOVE_WATERMARK: row(
+    'transient',
+    'the disk is nearly full; nothing new is taken',
+    'free space on the data disk; intake resumes by itself',
+  ),
+  CONTEXT_UNSUPPORTED: row(
+    'permanent',
+    'no presentation context could be accepted',
+    'for a private SOP class, add it to dimse.privateSopClasses',
+  ),
+  PDU_TOO_LARGE: row(
+    'permanent',
+    'the peer announced a PDU above the negotiated maximum, or spoke no DICOM',
+    'check what connects to the DICOM port',
+  ),
+  SPOOL_WRITE_FAILED: row(
+    'transient',
+    'the disk refused a write',
+    'check the data disk: space, quota, hardware',
+  ),
+  INSTANCE_TOO_LARGE: row(
+    'permanent',
+    'one instance is larger than the limit',
+    'raise dimse.maxInstanceBytes if it is legitimate',
+  ),
+  DATASET_UNREADABLE: row(
+    'permanent',
+    'the data set cannot be read up to its Study and Series Instance UID',
+    'the modality sends a broken data set; keep the log line for its vendor',
+  ),
+  SOP_MISMATCH: row(
+    'permanent',
+    'the C-STORE command names another SOP class or instance than the data set',
+    'the modality sends a wrong command; keep the log line for its vendor',
+  ),
+  SOP_CLASS_REFUSED: row(
+    'permanent',
+    'the SOP class is not a storage class that this bridge accepts',
+    'for a private SOP class, add it to dimse.privateSopClasses',
+  ),
+  INSTANCE_CONFLICT: row(
+    'permanent',
+    'the same SOP Instance UID came again with other bytes; the newcomer is kept aside',
+    'compare both versions; the first one is the one that travels',
+  ),
+  NOT_AUTHORISED: row(
+    'permanent',
+    'the caller is not allowed to do this',
+    'log in, or use a certificate or token that is allowed',
+  ),
+  MEDIA_TYPE_UNSUPPORTED: row(
+    'permanent',
+    'the media type of the body is not one of those accepted',
+    'send application/x-tar, application/gzip or application/zip',
+  ),
+  NOT_ACCEPTABLE: row(
+    'permanent',
+    'none of the media types asked for can be given',
+    'ask for one that the service offers',
+  ),
+  REQUEST_INVALID: row(
+    'permanent',
+    'the request is not well-formed',
+    'correct the request as the message says',
+  ),
+  // ── envelopes ──
+  ENVELOPE_MALFORMED: row(
+    'permanent',
+    'the envelope lacks a part, or a part cannot be read',
+    'the sender must make the envelope again',
+  ),
+  MANIFEST_INVALID: row(
+    'permanent',
+    'manifest.json is not valid against the JMIX schema',
+    'the sender must correct its manifest',
+  ),
+  METADATA_INVALID: row(
+    'permanent',
+    'a document of the payload is missing or not valid against its JMIX schema',
+    'the sender must correct its payload',
+  ),
+  ARCHIVE_UNSAFE: row(
+    'permanent',
+    'the archive holds an entry that must never be extracted',
+    'treat the sender with suspicion; ask them how this envelope was made',
+  ),
+  ENVELOPE_TOO_LARGE: row(
+    'permanent',
+    'the envelope is larger than the limit',
+    'raise https.maxEnvelopeBytes if it is legitimate',
+  ),
+  ENVELOPE_EXISTS: row(
+    'permanent',
+    'another envelope was received before under the same id',
+    'the sender must give a new id to a new envelope',
+  ),
+  ENVELOPE_NOT_FOUND: row('permanent', 'there is no envelope with this id', ''),
+  STUDY_NOT_FOUND: row('permanent', 'there is no such study', ''),
+  ENCRYPTION_PARAMETERS_INVALID: row(
+    'permanent',
+    'algorithm, base64, or the length of key, IV or tag is wrong, or the key is a low-order point',
+    'the sender must make the envelope again; nothing was decrypted',
+  ),
+  ASSERTION_INVALID: row(
+    'permanent',
+    'a signature of the envelope does not verify',
+    'the envelope was changed after signing, or signed wrongly; ask the sender by another channel',
+  ),
+  ASSERTION_EXPIRED: row(
+    'permanent',
+    'the sender assertion has expired',
+    'the sender must seal the study again; check both clocks',
+  ),
+  SIGNER_NOT_PINNED: row(
+    'permanent',
+    'the envelope is signed by a key that is not pinned for this sender, or is not signed',
+    'compare the fingerprint with the sender by telephone, then pin it in peers',
+  ),
+  RECIPIENT_MISMATCH: row(
+    'permanent',
+    'the envelope is addressed to another site',
+    'the sender must correct the receiver id, or site.id here is wrong',
+  ),
+  PAYLOAD_HASH_MISMATCH: row(
+    'permanent',
+    'the payload is not the one that the manifest names',
+    'the sender must ship the envelope again',
+  ),
+  PAYLOAD_DECRYPT_FAILED: row(
+    'permanent',
+    'the payload cannot be decrypted: it is sealed to another key, or was changed',
+    'check that the sender has the current public key of this site',
+  ),
+  PAYLOAD_INCONSISTENT: row(
+    'permanent',
+    'files.json, metadata.json and the instances contradict each other',
+    'the sender must pack the study again',
+  ),
+  SPOOL_CORRUPT: row(
+    'permanent',
+    'a stored instance no longer has the bytes that were acknowledged',
+    'check the data disk; ask the modality to send the study again',
+  ),
+  // ── shipping, delivering, receipts ──
+  PEER_UNREACHABLE: row(
+    'transient',
+    'the peer cannot be reached',
+    'check the network, and the peer’s url, port and firewall',
+  ),
+  PEER_BUSY: row('transient', 'the peer asks to come back later', ''),
+  PEER_REFUSED: row(
+    'permanent',
+    'the peer refuses the envelope',
+    'read the peer’s reason; correct it there or here, then retry',
+  ),
+  PEER_UNTRUSTED: row(
+    'permanent',
+    'the peer’s certificate is not the pinned one, and no configured CA vouches for it',
+    'compare the fingerprint with the peer by telephone before changing the pin',
+  ),
+  SHIP_UNCONFIRMED: row(
+    'ambiguous',
+    'the connection broke after the last byte: the peer may have the envelope',
+    '',
+  ),
+  PACS_UNREACHABLE: row(
+    'transient',
+    'the PACS cannot be reached',
+    'check the PACS and its host and port in the config',
+  ),
+  PACS_BUSY: row('transient', 'the PACS is out of resources for now', ''),
+  PACS_REFUSED: row(
+    'permanent',
+    'the PACS refuses the association or the instance',
+    'read the status; most often the AE title is not registered at the PACS',
+  ),
+  STORE_UNANSWERED: row('ambiguous', 'the PACS did not answer a C-STORE', ''),
+  RECEIPT_INVALID: row(
+    'permanent',
+    'the receipt is not signed by the peer’s pinned key, or does not match what was sent',
+    'ask the peer by another channel what they received',
+  ),
+  DELIVERY_REFUSED: row(
+    'permanent',
+    'the receiving site refused the envelope after it had taken it',
+    'read the reason in the refusal receipt; correct it, then retry',
+  ),
+  ROUTE_MISSING: row(
+    'permanent',
+    'no route of the config fits this study',
+    'add a route, then retry the study',
+  ),
+  // ── the bridge itself ──
+  STATE_INVALID: row('permanent', 'this cannot be done in the present state', ''),
+  REDIS_UNAVAILABLE: row(
+    'transient',
+    'Redis cannot be reached',
+    'check redis.url, or the private Redis in the data folder',
+  ),
+  KEY_UNREADABLE: row(
+    'permanent',
+    'a key file is missing, has the wrong length, or can be read by others',
+    'restore the key file, mode 0600',
+  ),
+  CONFIG_INVALID: row('permanent', 'the configuration has errors', 'correct every line listed'),
+  CANCELLED: row('transient', 'the step was stopped before it was done', ''),
+  FAULT: row(
+    'fault',
+    'an error of the bridge itself',
+    'send the log line with its correlation id to the maintainers',
+  ),
+} as const satisfies Record<string, CodeRow>;
+
+export type ErrorCode = keyof typeof CODES;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(CODES, text);
+}

@@ -1,0 +1,133 @@
+/**
+ * What the two HTTP faces of the bridge need from the rest of it; compose hands the functions in.
+ *
+ * `PeerApi` stands behind the listener for other bridges (TLS, client certificates); `Operations` behind the one
+ * for people: dashboard, command line, scripts.
+ */
+import type { Readable } from 'node:stream';
+import type { Delivery, DeliveryState } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Reception, ReceptionState } from '../domain/reception.js';
+import type { GatewayError } from '../errors/gateway-error.js';
+
+export type ArchiveMediaType = 'application/x-tar' | 'application/gzip' | 'application/zip';
+
+/** The client certificate of a connection, as TLS reports it. */
+export interface PeerCertificate {
+  /** SHA-256, 64 lower hex digits, no colons. */
+  readonly fingerprint: string;
+  /** True when a configured CA vouches for it. */
+  readonly authorized: boolean;
+  /** DNS names of the subject alternative name, and the common name. */
+  readonly names: readonly string[];
+}
+
+export interface PeerApi {
+  /** The id of the peer that holds this certificate; undefined for a stranger. */
+  identify(certificate: PeerCertificate): string | undefined;
+  /** A GatewayError while nothing new is taken (stopping, disk nearly full). */
+  admission(): GatewayError | undefined;
+  /** Resolves when the envelope is durable; `created` is false for the same envelope again. */
+  receive(request: {
+    readonly peerId: string;
+    readonly body: Readable;
+    readonly mediaType: ArchiveMediaType;
+    readonly signal: AbortSignal;
+  }): Promise<{ readonly id: EnvelopeId; readonly created: boolean }>;
+  /** What is held under an id that this peer sent. */
+  probe(peerId: string, id: EnvelopeId): Promise<{ readonly manifestSha256: string } | undefined>;
+  /** The receipt for an envelope that this peer sent, as soon as there is one. */
+  receiptFor(peerId: string, id: EnvelopeId): Promise<Buffer | undefined>;
+  /** A receipt that this peer brings for an envelope that we sent to it. */
+  acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
+}
+
+/** A study that still gathers, or that no route fits. */
+export interface StudyView {
+  readonly key: string;
+  readonly state: 'arriving' | 'waiting' | 'held';
+  /** Why it waits: `an association is open`, `quiet for 12 of 60 s`, `no route fits`. */
+  readonly why: string;
+  readonly modalities: readonly string[];
+  readonly callingAes: readonly string[];
+  readonly instanceCount: number;
+  readonly dataSetBytes: number;
+  readonly firstInstanceAtMs: number;
+  readonly lastInstanceAtMs: number;
+  /** Instances that came again with other bytes, kept aside. */
+  readonly conflictCount: number;
+}
+
+export interface AssociationView {
+  readonly id: string;
+  readonly callingAe: string;
+  readonly calledAe: string;
+  readonly remoteAddress: string;
+  readonly openedAtMs: number;
+  readonly instanceCount: number;
+  readonly bytes: number;
+}
+
+/** An association that was refused lately, so that an engineer sees what to correct. */
+export interface RefusalView {
+  readonly atMs: number;
+  readonly code: string;
+  readonly callingAe: string;
+  readonly calledAe: string;
+  readonly remoteAddress: string;
+  readonly count: number;
+}
+
+export interface DeliveryView extends Delivery {
+  readonly state: DeliveryState;
+  readonly peerName: string;
+  /** What an operator can do about it; empty when nothing is wrong. */
+  readonly advice: string;
+}
+
+export interface ReceptionView extends Reception {
+  readonly state: ReceptionState;
+  readonly advice: string;
+}
+
+export interface Overview {
+  readonly site: { readonly id: string; readonly name: string };
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly nowMs: number;
+  readonly dimse: { readonly aeTitles: readonly string[]; readonly port: number };
+  readonly redis: { readonly kind: string; readonly up: boolean; readonly note?: string };
+  readonly disk: {
+    readonly freeBytes: number;
+    readonly totalBytes: number;
+    readonly state: 'ok' | 'low' | 'refusing';
+  };
+  readonly counts: {
+    readonly deliveries: Readonly<Record<DeliveryState, number>>;
+    readonly receptions: Readonly<Record<ReceptionState, number>>;
+    readonly conflicts: number;
+  };
+  readonly workers: { readonly up: boolean };
+}
+
+export interface Operations {
+  overview(): Promise<Overview>;
+  studies(): readonly StudyView[];
+  associations(): readonly AssociationView[];
+  refusals(): readonly RefusalView[];
+  /** Newest first. */
+  deliveries(filter: { readonly state?: DeliveryState; readonly limit: number }): readonly DeliveryView[];
+  /** @throws ENVELOPE_NOT_FOUND */
+  delivery(id: EnvelopeId): DeliveryView;
+  receptions(filter: { readonly state?: ReceptionState; readonly limit: number }): readonly ReceptionView[];
+  /** @throws ENVELOPE_NOT_FOUND */
+  reception(id: EnvelopeId): ReceptionView;
+  /** @throws STUDY_NOT_FOUND, ROUTE_MISSING */
+  completeStudy(key: string): Promise<{ readonly deliveries: readonly EnvelopeId[] }>;
+  /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID; gives the id of the delivery that goes on (a new one after a refusal) */
+  retryDelivery(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
+  /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
+  retryReception(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
+  /** Calls back, at most a few times a second, when anything above has changed. Returns the unsubscribe function. */
+  subscribe(listener: () => void): () => void;
+}

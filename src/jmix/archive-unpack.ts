@@ -1,0 +1,169 @@
+/**
+ * Takes an envelope archive from outside apart into a folder of the caller's: tar and tar.gz as they stream in, zip by
+ * way of a scratch file (archive-zip.ts). The files lie at top level or under exactly one folder. Only names that an
+ * envelope has are taken; everything else refuses the whole archive. Decides nothing about what is in the files.
+ */
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { GatewayError } from '../errors/gateway-error.js';
+import type { ArchiveMediaType } from './archive-media-type.js';
+import { type ArchiveEntry, readZip } from './archive-zip.js';
+import { classifyEnvelopeError } from './classify.js';
+import { createNameRegister } from './entry-name.js';
+import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD, README_FILE } from './envelope-names.js';
+import { readTar } from './tar-reader.js';
+
+export interface ArchiveLimits {
+  /** Bytes of the archive as it comes, and of all files in it; each for itself. */
+  readonly maxBytes: number;
+  /** Files and folders. */
+  readonly maxEntries: number;
+}
+
+export interface UnpackOptions {
+  readonly signal?: AbortSignal;
+  /** Where a zip is put while it is read, since its index stands at its end; removed in the end. */
+  readonly scratchFile?: string;
+}
+
+/**
+ * Writes the envelope's files into `intoFolder`, which must be there and empty, and belongs to the caller, who also
+ * clears it after a throw and makes the files durable. On a throw the rest of `source` is left unread and the stream
+ * open, so that a server can still answer on its connection.
+ * @returns the paths of the files written
+ * @throws ENVELOPE_MALFORMED when it is no whole archive, or has no manifest, or two; ARCHIVE_UNSAFE on links, odd
+ *   names and names that an envelope does not have; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
+ *   SPOOL_WRITE_FAILED; CANCELLED on abort
+ */
+export async function unpackEnvelopeArchive(
+  source: Readable,
+  mediaType: ArchiveMediaType,
+  intoFolder: string,
+  limits: ArchiveLimits,
+  options: UnpackOptions = {},
+): Promise<readonly string[]> {
+  const written: string[] = [];
+  const names = createNameRegister();
+  const folder = createTopFolder();
+  let hasManifest = false;
+  try {
+    for await (const entry of entriesOf(source, mediaType, limits, options)) {
+      options.signal?.throwIfAborted();
+      const name = folder.inside(entry.name, entry.kind);
+      if (name === undefined || name === README_FILE) continue;
+      assertEnvelopeName(name, entry.kind);
+      if (entry.kind === 'folder') {
+        names.addFolder(name);
+        continue;
+      }
+      names.addFile(name);
+      const path = join(intoFolder, name);
+      if (name.includes('/')) await mkdir(dirname(path), { recursive: true });
+      // `wx`: nothing that is there already is ever written over or through.
+      const sink = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+      await pipeline(entry.body(), sink, options.signal === undefined ? {} : { signal: options.signal });
+      written.push(path);
+      hasManifest ||= name === MANIFEST_FILE;
+    }
+  } catch (error) {
+    throw classifyEnvelopeError(error, options.signal);
+  }
+  if (!hasManifest) throw new GatewayError('ENVELOPE_MALFORMED', `the archive holds no ${MANIFEST_FILE}`);
+  return written;
+}
+
+function entriesOf(
+  source: Readable,
+  mediaType: ArchiveMediaType,
+  limits: ArchiveLimits,
+  options: UnpackOptions,
+): AsyncIterable<ArchiveEntry> {
+  const limited = withLimit(source, limits.maxBytes);
+  switch (mediaType) {
+    case 'application/x-tar':
+      return readTar(limited, limits);
+    case 'application/gzip':
+      return readGzippedTar(limited, limits);
+    case 'application/zip':
+      if (options.scratchFile === undefined) throw new GatewayError('FAULT', 'a zip needs a scratch file');
+      return readZip(limited, options.scratchFile, limits);
+    default:
+      throw new GatewayError('MEDIA_TYPE_UNSUPPORTED', 'an archive must be tar, tar.gz or zip');
+  }
+}
+
+async function* readGzippedTar(
+  source: AsyncIterable<Buffer>,
+  limits: ArchiveLimits,
+): AsyncGenerator<ArchiveEntry, void, undefined> {
+  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  // Its failure, the source's included, comes out of gunzip as it is read.
+  const feeding = pipeline(source, gunzip).catch(() => undefined);
+  try {
+    yield* readTar(withLimit(gunzip, inflatedLimit(limits)), limits);
+  } finally {
+    gunzip.destroy();
+    await feeding;
+  }
+}
+
+/** All files at their limit, and headers: what is inflated beyond that is a bomb, of zeros behind the end or headers. */
+function inflatedLimit(limits: ArchiveLimits): number {
+  return limits.maxBytes + limits.maxEntries * 4096 + 1024 * 1024;
+}
+
+async function* withLimit(source: Readable, maxBytes: number): AsyncGenerator<Buffer, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) {
+      throw new GatewayError('ENVELOPE_TOO_LARGE', `the archive is larger than ${maxBytes} bytes`, {
+        facts: { maxBytes },
+      });
+    }
+    yield chunk;
+  }
+}
+
+/**
+ * Files at top level, or all under one folder of any name; the first entry decides which. An entry elsewhere would make
+ * it two envelopes in one, of which every reader could pick another.
+ */
+function createTopFolder() {
+  let top: string | undefined;
+  return {
+    /** The name inside the envelope; undefined for the top folder itself. */
+    inside(name: string, kind: ArchiveEntry['kind']): string | undefined {
+      const [first, ...rest] = name.split('/');
+      top ??= isEnvelopeName(first ?? '') ? '' : (first ?? '');
+      if (top === '') return name;
+      if (first !== top || (rest.length === 0 && kind === 'file')) {
+        throw new GatewayError(
+          'ARCHIVE_UNSAFE',
+          'the archive is not unpacked: an entry lies outside the envelope',
+        );
+      }
+      return rest.length === 0 ? undefined : rest.join('/');
+    },
+  };
+}
+
+function isEnvelopeName(first: string): boolean {
+  return ENVELOPE_FILES.includes(first) || first === PLAIN_PAYLOAD || first === README_FILE;
+}
+
+function assertEnvelopeName(name: string, kind: ArchiveEntry['kind']): void {
+  const isKnown =
+    kind === 'file'
+      ? ENVELOPE_FILES.includes(name) || name.startsWith(`${PLAIN_PAYLOAD}/`)
+      : `${name}/`.startsWith(`${PLAIN_PAYLOAD}/`);
+  if (isKnown) return;
+  throw new GatewayError(
+    'ARCHIVE_UNSAFE',
+    'the archive is not unpacked: it holds a name that no envelope has',
+  );
+}

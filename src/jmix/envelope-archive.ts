@@ -1,0 +1,115 @@
+/**
+ * An envelope folder as one archive for the wire: a plain tar with the envelope's files at top level, manifest.json
+ * first, so that a receiver can judge before the payload has come. Its size is known before its first byte. Taking
+ * archives apart is archive-unpack.ts, which is given on from here, so that both ways have one door.
+ */
+import { createReadStream } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { GatewayError } from '../errors/gateway-error.js';
+import { READ_CHUNK_BYTES } from './envelope-folder.js';
+import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD } from './envelope-names.js';
+import { gathered } from './gathered.js';
+import { formatTarHeader, paddedSize, TAR_END_BYTES, USTAR_MAX_FILE_BYTES } from './tar-header.js';
+
+export {
+  type ArchiveMediaType,
+  detectMediaType,
+  MAGIC_BYTES,
+  WIRE_MEDIA_TYPE,
+} from './archive-media-type.js';
+export { type ArchiveLimits, type UnpackOptions, unpackEnvelopeArchive } from './archive-unpack.js';
+
+export interface ArchiveFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+export interface EnvelopeArchive {
+  /** The stream's length, for Content-Length. */
+  readonly sizeBytes: number;
+  readonly stream: Readable;
+}
+
+/** The archive's size in bytes: a pure function of the names and sizes in it. */
+export function archiveSize(files: readonly ArchiveFile[]): number {
+  const entries = files.reduce((sum, file) => sum + headerOf(file).length + paddedSize(file.sizeBytes), 0);
+  return entries + TAR_END_BYTES;
+}
+
+/**
+ * The envelope in `folderPath` as a plain tar. The folder must stay as it is until the stream has ended.
+ * @throws ENVELOPE_MALFORMED when the folder has no manifest.json; the stream fails with SPOOL_CORRUPT when a file has
+ *   another size than at the start
+ */
+export async function openEnvelopeArchive(folderPath: string): Promise<EnvelopeArchive> {
+  const files = await listEnvelope(folderPath);
+  return {
+    sizeBytes: archiveSize(files),
+    stream: Readable.from(gathered(archiveBytes(folderPath, files)), { objectMode: false }),
+  };
+}
+
+/**
+ * The envelope's files in the order of the archive; unknown ones are left out.
+ * @throws ENVELOPE_MALFORMED when there is no manifest.json
+ */
+export async function listEnvelope(folderPath: string): Promise<readonly ArchiveFile[]> {
+  const names = new Set(await readdir(folderPath));
+  if (!names.has(MANIFEST_FILE)) throw new GatewayError('ENVELOPE_MALFORMED', `${MANIFEST_FILE} is missing`);
+  const present = ENVELOPE_FILES.filter((name) => names.has(name));
+  if (names.has(PLAIN_PAYLOAD)) present.push(...(await listPayload(folderPath)));
+  const files: ArchiveFile[] = [];
+  for (const name of present) files.push({ name, sizeBytes: (await lstat(join(folderPath, name))).size });
+  return files;
+}
+
+async function listPayload(folderPath: string): Promise<string[]> {
+  const entries = await readdir(join(folderPath, PLAIN_PAYLOAD), { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.map((entry) => join(entry.parentPath, entry.name).slice(folderPath.length + 1)).sort();
+}
+
+async function* archiveBytes(
+  folderPath: string,
+  files: readonly ArchiveFile[],
+): AsyncGenerator<Buffer, void, undefined> {
+  for (const file of files) {
+    yield headerOf(file);
+    let read = 0;
+    // A file that grows is cut off at the size in its header, and then found out.
+    for await (const chunk of createReadStream(join(folderPath, file.name), {
+      highWaterMark: READ_CHUNK_BYTES,
+    })) {
+      read += chunk.length;
+      if (read > file.sizeBytes) break;
+      yield chunk;
+    }
+    if (read !== file.sizeBytes) {
+      throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${file.sizeBytes} bytes any more`);
+    }
+    yield Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes);
+  }
+  yield Buffer.alloc(TAR_END_BYTES);
+}
+
+/** A sealed payload of 8 GiB or more does not fit into ustar's eleven octal digits: PAX says its size instead. */
+function headerOf(file: ArchiveFile): Buffer {
+  if (file.sizeBytes <= USTAR_MAX_FILE_BYTES) return formatTarHeader(file.name, file.sizeBytes);
+  const record = formatPaxRecord('size', String(file.sizeBytes));
+  return Buffer.concat([
+    formatTarHeader('PaxHeader', record.length, 'x'),
+    record,
+    Buffer.alloc(paddedSize(record.length) - record.length),
+    formatTarHeader(file.name, 0),
+  ]);
+}
+
+/** The length at the front counts itself. */
+function formatPaxRecord(keyword: string, value: string): Buffer {
+  const rest = ` ${keyword}=${value}\n`;
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length += 1;
+  return Buffer.from(`${length}${rest}`);
+}

@@ -1,0 +1,97 @@
+/**
+ * payload/files.json (JMIX files), both directions: name, SHA-256 and size of the payload's files. We list everything
+ * but files.json itself. Reading takes bare and `sha256:` hashes in either case, and lists that leave out what they
+ * may; but what a list says must be so.
+ */
+import { GatewayError } from '../errors/gateway-error.js';
+import { CANON } from './dialect.js';
+import { parseSha256 } from './digest.js';
+import { assertSchema } from './published-schemas.js';
+import { isJsonObject, type JsonValue, parseStrictJson } from './strict-json.js';
+
+export const FILES_LIST = 'files.json';
+
+export interface FileEntry {
+  /** Payload-relative name. */
+  readonly file: string;
+  /** Of the file's bytes, 64 digits of lower hex. */
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+/** What a list claims; a foreign one may claim less than we write. */
+export interface ListedFile {
+  readonly file: string;
+  readonly sha256?: string;
+  readonly sizeBytes?: number;
+}
+
+/** The bytes of files.json. Their number depends on names and sizes only. */
+export function formatFilesList(entries: readonly FileEntry[]): Buffer {
+  const document = entries.map((entry) => ({
+    file: entry.file,
+    hash: entry.sha256,
+    size_bytes: entry.sizeBytes,
+  }));
+  assertSchema('files', document, 'FAULT');
+  return Buffer.from(JSON.stringify(document, null, CANON.manifestIndent));
+}
+
+/** How long files.json will be, before any hash is known. */
+export function filesListSize(
+  entries: readonly { readonly file: string; readonly sizeBytes: number }[],
+): number {
+  const sha256 = '0'.repeat(64);
+  return formatFilesList(entries.map(({ file, sizeBytes }) => ({ file, sha256, sizeBytes }))).length;
+}
+
+/** @throws METADATA_INVALID when it is not strict JSON, does not conform to the published schema, or has an odd hash */
+export function parseFilesList(bytes: Buffer): readonly ListedFile[] {
+  const document = parseStrictJson(bytes, FILES_LIST, 'METADATA_INVALID');
+  assertSchema('files', document, 'METADATA_INVALID');
+  return Array.isArray(document) ? document.map(parseEntry) : [];
+}
+
+/**
+ * Whether every claim of the list holds for the payload, and every file under files/ is listed (JMIX files: it must).
+ * @throws PAYLOAD_INCONSISTENT
+ */
+export function assertFilesListHolds(listed: readonly ListedFile[], files: readonly FileEntry[]): void {
+  const present = new Map(files.map((entry) => [entry.file, entry]));
+  for (const claim of listed) {
+    const entry = present.get(claim.file);
+    // jmix-rs lists a configured report that it never copies, without hash and size: nothing is claimed of it.
+    if (entry === undefined && claim.sha256 === undefined && claim.sizeBytes === undefined) continue;
+    if (entry === undefined) inconsistent('files.json lists a file that the payload does not hold');
+    if (claim.sizeBytes !== undefined && claim.sizeBytes !== entry.sizeBytes) {
+      inconsistent(`files.json says ${claim.sizeBytes} bytes, the file has ${entry.sizeBytes} bytes`);
+    }
+    if (claim.sha256 !== undefined && claim.sha256 !== entry.sha256) {
+      inconsistent('files.json names another SHA-256 than the file has');
+    }
+  }
+  const names = new Set(listed.map((claim) => claim.file));
+  if (files.some((entry) => entry.file.startsWith('files/') && !names.has(entry.file))) {
+    inconsistent('the payload holds a file under files/ that files.json does not list');
+  }
+}
+
+/** From a value that conforms to the schema. */
+function parseEntry(value: JsonValue): ListedFile {
+  const entry = isJsonObject(value) ? value : {};
+  const hash = entry['hash'];
+  const size = entry['size_bytes'];
+  const sha256 = typeof hash === 'string' ? parseSha256(hash) : undefined;
+  if (hash !== undefined && sha256 === undefined) {
+    throw new GatewayError('METADATA_INVALID', 'files.json has a hash that is not SHA-256 in hexadecimal');
+  }
+  return {
+    file: String(entry['file']),
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(typeof size === 'number' ? { sizeBytes: size } : {}),
+  };
+}
+
+function inconsistent(message: string): never {
+  throw new GatewayError('PAYLOAD_INCONSISTENT', message);
+}

@@ -1,0 +1,171 @@
+/**
+ * Opens an envelope into the caller's staging, in whatever dialect it is: manifest → signatures → decrypt to staging →
+ * tag → tar → payload hash → metadata.json and files.json. Only a returned result makes the staging true; on any throw
+ * the caller discards it. What the DICOM files hold is not looked at here.
+ */
+import type { KeyObject } from 'node:crypto';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { classifyEnvelopeError } from './classify.js';
+import { type DialectName, type PayloadHashRule, recogniseDialect } from './dialect.js';
+import type { EnvelopeSource } from './envelope-folder.js';
+import { assertFilesListHolds, FILES_LIST, type FileEntry, parseFilesList } from './files-list.js';
+import { type Manifest, readManifest } from './manifest.js';
+import { HASH_SKIPPED } from './manifest-deviations.js';
+import { METADATA_FILE, type ParsedMetadata, readMetadata } from './metadata.js';
+import { openPlainPayload } from './open-plain.js';
+import { type OpenedPayload, openSealedPayload } from './open-sealed.js';
+import type { StagingTarget } from './payload-staging.js';
+import { type SignatureChecks, type SignatureVerdict, type Trust, verifySignatures } from './signatures.js';
+
+export type { PayloadLimits } from './payload-staging.js';
+
+export interface OpenRequest extends StagingTarget {
+  readonly source: EnvelopeSource;
+  /** X25519, private: the present key and any that are still honoured. None is needed for plain payloads. */
+  readonly recipientKeys: readonly KeyObject[];
+  readonly trust: Trust;
+  readonly nowMs: number;
+  /** Called with the payload bytes read so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** Which form of each check fitted. */
+export interface EnvelopeChecks extends SignatureChecks {
+  readonly payloadHash: `ok:${PayloadHashRule}` | 'absent' | 'absent:skipped';
+  readonly filesJson: 'ok' | 'absent';
+  /** `nonconforming`: passed only as a known deviation of a known writer. */
+  readonly schema: 'ok' | 'nonconforming';
+}
+
+export interface OpenedEnvelope {
+  readonly id: EnvelopeId;
+  readonly dialect: DialectName;
+  readonly manifest: Manifest;
+  /** Of a patient: not for logs. */
+  readonly metadata: ParsedMetadata;
+  /** Everything staged, in the order in which it came. */
+  readonly files: readonly FileEntry[];
+  readonly checks: EnvelopeChecks;
+  /** Fingerprint of the key whose signature binds the payload. */
+  readonly signedBy?: string;
+  readonly payloadCovered: boolean;
+  /** Whether every byte of the manifest, `extensions` included, is signed too. */
+  readonly manifestCovered: boolean;
+}
+
+/**
+ * May be called again with a fresh staging.
+ * @throws GatewayError, the first in the order above: MANIFEST_INVALID, ENCRYPTION_PARAMETERS_INVALID,
+ *   ENVELOPE_MALFORMED, ASSERTION_INVALID, ASSERTION_EXPIRED, SIGNER_NOT_PINNED, PAYLOAD_DECRYPT_FAILED, ARCHIVE_UNSAFE,
+ *   ENVELOPE_TOO_LARGE, PAYLOAD_HASH_MISMATCH, METADATA_INVALID, PAYLOAD_INCONSISTENT; CANCELLED on abort
+ */
+export async function openEnvelope(request: OpenRequest): Promise<OpenedEnvelope> {
+  try {
+    return await openChecked(request);
+  } catch (error) {
+    throw classifyEnvelopeError(error, request.signal);
+  }
+}
+
+async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
+  const { source } = request;
+  const manifest = readManifest(source.manifest);
+  const open = payloadOpener(request, manifest);
+  const verdict = verifySignatures({
+    manifest,
+    manifestBytes: source.manifest,
+    ...(source.jws === undefined ? {} : { jws: source.jws }),
+    trust: request.trust,
+    nowMs: request.nowMs,
+  });
+  const payload = await open();
+  const metadata = checkMetadata(payload, manifest);
+  const filesJson = checkFilesList(payload);
+  return {
+    id: manifest.id,
+    dialect: dialectOf(payload, manifest),
+    manifest,
+    metadata,
+    files: payload.staging.files,
+    checks: {
+      ...verdict.checks,
+      payloadHash: payloadHashCheck(payload, manifest),
+      filesJson,
+      schema: manifest.deviations.length === 0 && metadata.conforms ? 'ok' : 'nonconforming',
+    },
+    ...coverageOf(verdict),
+  };
+}
+
+/** Settles the kind of payload before anything else is asked. */
+function payloadOpener(request: OpenRequest, manifest: Manifest): () => Promise<OpenedPayload> {
+  const { payload } = request.source;
+  const { encryption } = manifest;
+  const opening = {
+    ...request,
+    // Named, because a spread leaves out what a class instance inherits.
+    stage: (name: string, sizeBytes: number) => request.stage(name, sizeBytes),
+    payloadHash: manifest.payloadHash,
+  };
+  if (payload.kind === 'sealed') {
+    if (encryption === undefined) {
+      throw new GatewayError(
+        'ENCRYPTION_PARAMETERS_INVALID',
+        'the payload is sealed, but the manifest has no encryption block',
+      );
+    }
+    return () => openSealedPayload({ ...opening, payload, parameters: encryption });
+  }
+  if (encryption !== undefined) {
+    throw new GatewayError(
+      'ENVELOPE_MALFORMED',
+      'the manifest names an encryption, but the payload is not sealed',
+    );
+  }
+  return () =>
+    openPlainPayload({ ...request, payload, payloadHash: manifest.payloadHash, keys: manifest.keys });
+}
+
+function checkMetadata({ staging }: OpenedPayload, manifest: Manifest): ParsedMetadata {
+  const bytes = staging.documents.get(METADATA_FILE);
+  if (bytes === undefined) throw new GatewayError('METADATA_INVALID', 'the payload has no metadata.json');
+  const metadata = readMetadata(bytes, manifest.keys);
+  const id = metadata.document['id'];
+  if (manifest.keys === 'specification' && String(id).toLowerCase() !== manifest.id) {
+    throw new GatewayError(
+      'PAYLOAD_INCONSISTENT',
+      'metadata.json belongs to another envelope than the manifest',
+    );
+  }
+  return metadata;
+}
+
+function checkFilesList({ staging }: OpenedPayload): EnvelopeChecks['filesJson'] {
+  const bytes = staging.documents.get(FILES_LIST);
+  if (bytes === undefined) return 'absent';
+  assertFilesListHolds(parseFilesList(bytes), staging.files);
+  return 'ok';
+}
+
+function payloadHashCheck(
+  { payloadHashRule }: OpenedPayload,
+  manifest: Manifest,
+): EnvelopeChecks['payloadHash'] {
+  if (payloadHashRule !== undefined) return `ok:${payloadHashRule}`;
+  return manifest.deviations.includes(HASH_SKIPPED) ? 'absent:skipped' : 'absent';
+}
+
+function dialectOf({ hkdfInfo, payloadHashRule }: OpenedPayload, manifest: Manifest): DialectName {
+  return recogniseDialect({
+    manifestKeys: manifest.keys,
+    manifestIndent: manifest.indent,
+    payloadHashSkipped: manifest.deviations.includes(HASH_SKIPPED),
+    ...(hkdfInfo === undefined ? {} : { hkdfInfo }),
+    ...(payloadHashRule === undefined ? {} : { payloadHashRule }),
+  }).name;
+}
+
+function coverageOf({ signedBy, payloadCovered, manifestCovered }: SignatureVerdict) {
+  return { ...(signedBy === undefined ? {} : { signedBy }), payloadCovered, manifestCovered };
+}

@@ -1,0 +1,34 @@
+/** What the sending side's steps are made of; compose builds it once per process. */
+import type { KeyObject } from 'node:crypto';
+import type { Clock } from '../domain/clock.js';
+import type { Delivery } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Peer } from '../domain/peer.js';
+import type { Log } from '../observe/log.js';
+import type { OutboundStage } from '../queue/jobs.js';
+import type { Layout } from '../spool/layout.js';
+import type { RecordStore } from '../spool/record-store.js';
+import type { Transport } from '../transport/transport.js';
+
+export interface Site {
+  readonly id: string;
+  readonly name: string;
+  readonly contact: string;
+}
+
+export interface OutboundParts {
+  readonly site: Site;
+  readonly signingKey: KeyObject;
+  readonly layout: Layout;
+  readonly deliveries: RecordStore<Delivery>;
+  readonly peers: ReadonlyMap<string, Peer>;
+  /** @throws PEER_REFUSED when the peer is not configured, or has no url */
+  transportTo(peerId: string): Transport;
+  /** Puts a step of this delivery on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
+  enqueue(stage: OutboundStage, delivery: Delivery): Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One step, as a worker runs it. Safe to run again at any time. */
+export type OutboundStep = (parts: OutboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>;

@@ -1,0 +1,155 @@
+/**
+ * The commit points of the bridge: temporary → fsync → rename or link → fsync of the folder. What these functions
+ * have returned for survives a power cut; what they had not is as if it had never been.
+ */
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { GatewayError } from '../errors/gateway-error.js';
+
+/** Errno values by which a disk says: no more. */
+const DISK_FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/** A failed write as a GatewayError: `SPOOL_WRITE_FAILED`, whatever the disk's reason. */
+export function classifyDiskError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  const text = DISK_FULL.has(errno) ? 'the data disk is full' : `the data disk refused a write: ${errno}`;
+  return new GatewayError('SPOOL_WRITE_FAILED', text, { cause: error, facts: { errno } });
+}
+
+/** Syncs waiting for their turn, per folder: one running, at most one next, shared by all who come meanwhile. */
+const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
+
+/**
+ * Makes the entries of a folder durable. Many callers share one fsync: whoever comes while one is running waits for
+ * the next, which covers everything renamed before it starts.
+ */
+export function syncFolder(path: string): Promise<void> {
+  const current = folderSyncs.get(path);
+  if (current === undefined) {
+    const entry: { running: Promise<void>; next?: Promise<void> } = { running: fsyncFolder(path) };
+    folderSyncs.set(path, entry);
+    const settle = () => {
+      if (entry.next === undefined) folderSyncs.delete(path);
+    };
+    entry.running.then(settle, settle);
+    return entry.running;
+  }
+  if (current.next === undefined) {
+    const next = current.running
+      .catch(() => undefined)
+      .then(() => {
+        folderSyncs.delete(path);
+        return syncFolder(path);
+      });
+    current.next = next;
+  }
+  return current.next;
+}
+
+async function fsyncFolder(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Creates a folder, and makes its own entry durable. No error when it exists. */
+export async function makeFolder(path: string): Promise<void> {
+  const created = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (created !== undefined) await syncFolder(dirname(path));
+}
+
+/** Renames a file or folder within one file system, durably. The target must not exist, or be a plain file. */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncFolder(dirname(to));
+  if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
+}
+
+/** Writes a whole file: afterwards it holds these bytes, or, after a crash, what it held before. */
+export async function writeFileDurably(path: string, bytes: Buffer | string, mode = 0o600): Promise<void> {
+  const temporary = await writeTemporary(path, bytes, mode);
+  try {
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Writes a file that must not exist yet. Returns false, and changes nothing, when it does. */
+export async function createFileDurably(
+  path: string,
+  bytes: Buffer | string,
+  mode = 0o600,
+): Promise<boolean> {
+  const temporary = await writeTemporary(path, bytes, mode);
+  try {
+    return await linkDurably(temporary, path);
+  } finally {
+    await unlink(temporary).catch(() => undefined);
+  }
+}
+
+/**
+ * Gives a finished file its final name, and never replaces one that stands there. The caller removes the old name.
+ * Returns false when the name is taken.
+ */
+export async function linkDurably(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    throw error;
+  }
+  await syncFolder(dirname(to));
+  return true;
+}
+
+async function writeTemporary(path: string, bytes: Buffer | string, mode: number): Promise<string> {
+  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+  const handle = await open(temporary, 'wx', mode);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } catch (error) {
+    await handle.close();
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await handle.close();
+  return temporary;
+}
+
+/** True for the leftover of a write that a crash cut short. */
+export function isTemporary(name: string): boolean {
+  return name.startsWith('.') && name.endsWith('.tmp');
+}
+
+/** Makes the files of a folder, and of the folders in it, durable: contents first, then entries. */
+export async function syncTree(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    const child = join(path, entry.name);
+    if (entry.isDirectory()) {
+      await syncTree(child);
+    } else {
+      const handle = await open(child, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+  await fsyncFolder(path);
+}

@@ -1,0 +1,87 @@
+/**
+ * Reading one Part 10 file of the spool: its header, its attributes, its data set as a stream. The data set is never
+ * loaded whole.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type Header, readHeader } from '../dicom/header.js';
+import { type FileMeta, parseFileMeta } from '../dicom/part10.js';
+import type { Tag } from '../dicom/tags.js';
+import { GatewayError } from '../errors/gateway-error.js';
+
+const READ_BYTES = 512 * 1024;
+const HEAD_BYTES = 8 * 1024;
+/** A group 0002 longer than this is no group 0002. */
+const MAX_META_BYTES = 1024 * 1024;
+
+export interface InstanceFile {
+  readonly meta: FileMeta;
+  /** Length of the data set in bytes. */
+  readonly dataSetBytes: number;
+  readonly header: Header;
+}
+
+/**
+ * Reads file meta information and the wanted attributes.
+ * @throws DATASET_UNREADABLE when it is not a Part 10 file or its data set is broken
+ */
+export async function readInstanceFile(path: string, wanted: readonly Tag[]): Promise<InstanceFile> {
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    const meta = await readMeta(handle, size);
+    const dataSetBytes = size - meta.dataSetOffset;
+    const source = {
+      sizeBytes: dataSetBytes,
+      read: (offset: number, length: number) => readAt(handle, meta.dataSetOffset + offset, length),
+    };
+    return { meta, dataSetBytes, header: await readHeader(source, meta.transferSyntaxUid, wanted) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Where the data set begins, and what it is. @throws DATASET_UNREADABLE */
+export async function readInstanceMeta(path: string): Promise<{ meta: FileMeta; dataSetBytes: number }> {
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    const meta = await readMeta(handle, size);
+    return { meta, dataSetBytes: size - meta.dataSetOffset };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The bytes of a file from `offset` on. */
+export function readBytesFrom(path: string, offset: number): AsyncIterable<Buffer> {
+  return createReadStream(path, { start: offset, highWaterMark: READ_BYTES });
+}
+
+/** SHA-256, lower hex, of a file's bytes from `offset` on. */
+export async function hashFrom(path: string, offset: number): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of readBytesFrom(path, offset)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+export async function fileSize(path: string): Promise<number> {
+  return (await stat(path)).size;
+}
+
+async function readMeta(handle: FileHandle, fileBytes: number): Promise<FileMeta> {
+  for (let length = HEAD_BYTES; ; length *= 4) {
+    const meta = parseFileMeta(await readAt(handle, 0, length));
+    if (meta !== undefined) return meta;
+    if (length >= fileBytes || length > MAX_META_BYTES) {
+      throw new GatewayError('DATASET_UNREADABLE', 'file meta information has no end');
+    }
+  }
+}
+
+async function readAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  const { bytesRead } = await handle.read(buffer, 0, length, position);
+  return buffer.subarray(0, bytesRead);
+}

@@ -1,0 +1,173 @@
+/**
+ * The studies that came from modalities. An instance is committed by linking its staged file into the study's folder;
+ * only then may its sender hear 0x0000. The journal beside the files saves reading them again after a restart: what
+ * it lacks is derived from the files themselves.
+ *
+ * One process writes studies (the gateway); workers read them.
+ */
+import { randomUUID } from 'node:crypto';
+import { readdir, rename, rm, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ReceivedInstance } from '../domain/instance.js';
+import type { Freeze, Study } from '../domain/study.js';
+import type { Uid } from '../domain/uid.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { classifyDiskError, createFileDurably, linkDurably, makeFolder, syncFolder } from './atomic.js';
+import { appendJournal } from './journal.js';
+import { type Layout, studyKey } from './layout.js';
+import { openStagedFile, type StagedFile } from './staged-file.js';
+import { StoredStudy } from './stored-study.js';
+import { freezeName, journalPath, loadStudy, studyDocument, studyKeys } from './study-folder.js';
+
+export type CommitOutcome = 'stored' | 'duplicate' | 'conflict';
+
+export interface StudyStore {
+  /** Opens a file for an arriving instance; `part10Header` stands before the data set. @throws SPOOL_WRITE_FAILED */
+  stage(part10Header: Buffer): Promise<StagedFile>;
+  /**
+   * Gives a finished staged file its place. `stored`: durable now. `duplicate`: the same bytes are there already.
+   * `conflict`: other bytes are there; the newcomer is kept aside. The staged file is gone in every case.
+   * @throws SPOOL_WRITE_FAILED
+   */
+  commit(staged: StagedFile, studyInstanceUid: Uid, instance: ReceivedInstance): Promise<CommitOutcome>;
+  /** Studies with instances that no freeze has taken. */
+  gathering(): readonly Study[];
+  /** A study from memory or disk. */
+  find(key: string): Promise<Study | undefined>;
+  /** Writes the freeze, durably. @throws STATE_INVALID when that number is taken */
+  freeze(key: string, freeze: Freeze): Promise<void>;
+  keys(): Promise<readonly string[]>;
+  /** Lets a study go from memory when nothing of it waits; it is read again on demand. */
+  release(key: string): void;
+  /** Number of instances kept aside, per study. */
+  conflictCounts(): ReadonlyMap<string, number>;
+  /** Removes a study from the disk, if nothing of it waits. Returns whether it did. */
+  forget(key: string): Promise<boolean>;
+}
+
+/** Opens the store: wipes what was half-received, and reads every study that still waits for something. */
+export async function openStudyStore(layout: Layout): Promise<StudyStore> {
+  await wipe(layout.incoming);
+  const studies = new Map<string, StoredStudy>();
+  const loading = new Map<string, Promise<StoredStudy | undefined>>();
+  const committing = new Map<string, Promise<unknown>>();
+  const conflicts = await countConflicts(layout);
+
+  for (const key of await studyKeys(layout)) {
+    const study = await loadStudy(layout, key);
+    if (study !== undefined && study.gathering.instances.size > 0) studies.set(key, study);
+  }
+
+  const find = (key: string): Promise<StoredStudy | undefined> => {
+    const known = studies.get(key);
+    if (known !== undefined) return Promise.resolve(known);
+    const running = loading.get(key) ?? loadStudy(layout, key).finally(() => loading.delete(key));
+    loading.set(key, running);
+    return running;
+  };
+
+  const openStudy = async (studyInstanceUid: Uid): Promise<StoredStudy> => {
+    const key = studyKey(studyInstanceUid);
+    const found = await find(key);
+    if (found === undefined) {
+      await makeFolder(layout.study(key));
+      await createFileDurably(studyDocument(layout, key), `${JSON.stringify({ studyInstanceUid })}\n`);
+    }
+    const study = studies.get(key) ?? found ?? new StoredStudy(key, studyInstanceUid);
+    studies.set(key, study);
+    return study;
+  };
+
+  const keepAside = async (staged: StagedFile, key: string, instance: ReceivedInstance): Promise<void> => {
+    const folder = layout.conflictsOf(key);
+    await makeFolder(folder);
+    const name = `${instance.sopInstanceUid}-${instance.sha256.slice(0, 16)}.dcm`;
+    if (await linkDurably(staged.path, join(folder, name))) {
+      conflicts.set(key, (conflicts.get(key) ?? 0) + 1);
+    }
+  };
+
+  const place = async (staged: StagedFile, study: StoredStudy, instance: ReceivedInstance) => {
+    const known = study.instances.get(instance.sopInstanceUid);
+    if (known !== undefined) {
+      if (sameBytes(known, instance)) return 'duplicate';
+      await keepAside(staged, study.key, instance);
+      return 'conflict';
+    }
+    if (!(await linkDurably(staged.path, layout.instance(study.key, instance.sopInstanceUid)))) {
+      throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
+    }
+    study.add(instance);
+    // Not awaited to be durable: what the journal lacks is read from the file itself at the next start.
+    await appendJournal(journalPath(layout, study.key), [instance]);
+    return 'stored';
+  };
+
+  return {
+    stage: (part10Header) => openStagedFile(join(layout.incoming, `${randomUUID()}.part`), part10Header),
+    async commit(staged, studyInstanceUid, instance) {
+      const key = studyKey(studyInstanceUid);
+      const slot = `${key}/${instance.sopInstanceUid}`;
+      // The same instance may arrive on two associations at once; the second waits for the first one's outcome.
+      while (committing.has(slot)) await committing.get(slot)?.catch(() => undefined);
+      const work = (async () => {
+        try {
+          return await place(staged, await openStudy(studyInstanceUid), instance);
+        } catch (error) {
+          throw classifyDiskError(error);
+        } finally {
+          await unlink(staged.path).catch(() => undefined);
+        }
+      })();
+      committing.set(slot, work);
+      try {
+        return await work;
+      } finally {
+        committing.delete(slot);
+      }
+    },
+    gathering: () => [...studies.values()].filter((study) => study.gathering.instances.size > 0),
+    find,
+    async freeze(key, freeze) {
+      const study = await find(key);
+      if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+      const path = join(layout.study(key), freezeName(freeze.number));
+      if (!(await createFileDurably(path, `${JSON.stringify(freeze)}\n`))) {
+        throw new GatewayError('STATE_INVALID', 'this study was completed a moment ago');
+      }
+      study.freeze(freeze);
+    },
+    keys: () => studyKeys(layout),
+    release(key) {
+      if (studies.get(key)?.gathering.instances.size === 0) studies.delete(key);
+    },
+    conflictCounts: () => conflicts,
+    async forget(key) {
+      const study = await find(key);
+      if (study !== undefined && study.gathering.instances.size > 0) return false;
+      studies.delete(key);
+      // Out of the way by one rename first, so that a crash never leaves half a study.
+      const doomed = join(layout.scratch, `forget-${key}-${randomUUID()}`);
+      await rename(layout.study(key), doomed);
+      await syncFolder(layout.studies);
+      await rm(doomed, { recursive: true, force: true });
+      return true;
+    },
+  };
+}
+
+function sameBytes(a: ReceivedInstance, b: ReceivedInstance): boolean {
+  return a.sha256 === b.sha256 && a.transferSyntaxUid === b.transferSyntaxUid;
+}
+
+async function wipe(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+async function countConflicts(layout: Layout): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for (const key of await readdir(layout.conflicts)) {
+    counts.set(key, (await readdir(join(layout.conflicts, key))).length);
+  }
+  return counts;
+}

@@ -1,0 +1,70 @@
+/** Socket errors, TLS alerts and HTTP statuses → GatewayError, by number or code, never by text. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
+
+/** Prefixes of OpenSSL and Node codes that say: this certificate is not trusted. */
+const UNTRUSTED_CODES = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_UNTRUSTED',
+  'CERT_REVOKED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]);
+
+/** Longest wait that a peer may ask us for. */
+const MAX_RETRY_AFTER_MS = 3600 * 1000;
+
+export function classifySocketError(error: unknown): GatewayError {
+  if (isGatewayError(error)) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  if (UNTRUSTED_CODES.has(code)) {
+    return new GatewayError('PEER_UNTRUSTED', `the certificate of the peer is not trusted: ${code}`, {
+      cause: error,
+    });
+  }
+  return new GatewayError('PEER_UNREACHABLE', `the peer cannot be reached: ${code}`, {
+    cause: error,
+    facts: { errno: code },
+  });
+}
+
+/** The problem document of an answer, as far as it is one (RFC 9457). */
+export interface Problem {
+  readonly code?: string;
+  readonly detail?: string;
+}
+
+/** An HTTP answer that is not the one hoped for. */
+export function classifyStatus(status: number, headers: IncomingHttpHeaders, problem: Problem): GatewayError {
+  const reason = problem.detail ?? problem.code ?? '';
+  const text = `the peer answers ${status}${reason === '' ? '' : `: ${reason}`}`;
+  const facts = { status, ...(problem.code === undefined ? {} : { peerCode: problem.code }) };
+  switch (status) {
+    case 409:
+      return new GatewayError('ENVELOPE_EXISTS', text, { facts });
+    case 413:
+      return new GatewayError('ENVELOPE_TOO_LARGE', text, { facts });
+    case 408:
+    case 425:
+    case 429:
+      return new GatewayError('PEER_BUSY', text, { facts: { ...facts, ...retryAfter(headers) } });
+    default:
+      // A server that failed may have stored the envelope; putting the same one again is harmless, so try again.
+      return status >= 500
+        ? new GatewayError('PEER_BUSY', text, { facts: { ...facts, ...retryAfter(headers) } })
+        : new GatewayError('PEER_REFUSED', text, { facts });
+  }
+}
+
+/** Retry-After (RFC 9110 §10.2.3): seconds or a date. */
+function retryAfter(headers: IncomingHttpHeaders): { retryAfterMs?: number } {
+  const text = headers['retry-after'];
+  if (text === undefined) return {};
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(ms) ? { retryAfterMs: Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS) } : {};
+}

@@ -1,0 +1,92 @@
+/**
+ * TLS connections to one peer, TLS 1.2 or later, with our own certificate. Not a byte of HTTP leaves before the peer's
+ * certificate is known to be the pinned one, or one that its configured CA vouches for.
+ */
+import { Agent, type AgentOptions } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import type { Peer } from '../../domain/peer.js';
+import { GatewayError } from '../../errors/gateway-error.js';
+import { classifySocketError } from './classify.js';
+
+export interface ClientIdentity {
+  /** PEM */
+  readonly certificate: string;
+  /** PEM */
+  readonly privateKey: string;
+}
+
+const CONNECT_TIMEOUT_MS = 15_000;
+/** Small enough that an idle peer's firewall has not forgotten the connection. */
+const KEEP_ALIVE_MS = 15_000;
+
+type Callback = (error: Error | null, socket?: Duplex) => void;
+
+/** An agent whose every connection is verified before it is handed out. */
+export function createPeerAgent(peer: Peer, identity: ClientIdentity): Agent {
+  const agent = new Agent({
+    keepAlive: true,
+    timeout: KEEP_ALIVE_MS,
+    scheduling: 'lifo',
+  } satisfies AgentOptions);
+  agent.createConnection = ((options: ConnectionOptions, callback: Callback) => {
+    connectVerified(peer, identity, options).then(
+      (socket) => callback(null, socket),
+      (error: Error) => callback(error),
+    );
+    return undefined;
+  }) as unknown as typeof agent.createConnection;
+  return agent;
+}
+
+function connectVerified(
+  peer: Peer,
+  identity: ClientIdentity,
+  options: ConnectionOptions,
+): Promise<TLSSocket> {
+  const pinned = peer.certificateFingerprints.length > 0;
+  return new Promise((resolve, reject) => {
+    const host = options.host ?? 'localhost';
+    const socket = connect({
+      host,
+      ...(options.port === undefined ? {} : { port: options.port }),
+      // RFC 6066 §3: literal addresses are not permitted as a server name.
+      ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
+      cert: identity.certificate,
+      key: identity.privateKey,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      rejectUnauthorized: !pinned,
+      ...(peer.certificateAuthority === undefined ? {} : { ca: peer.certificateAuthority }),
+    });
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(error);
+    };
+    const timer = setTimeout(
+      () =>
+        fail(new GatewayError('PEER_UNREACHABLE', `no TLS connection within ${CONNECT_TIMEOUT_MS / 1000} s`)),
+      CONNECT_TIMEOUT_MS,
+    );
+    socket.once('error', (error) => fail(classifySocketError(error)));
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      if (pinned && !peer.certificateFingerprints.includes(fingerprintOf(socket))) {
+        fail(
+          new GatewayError('PEER_UNTRUSTED', 'the certificate of the peer is not a pinned one', {
+            facts: { fingerprint: fingerprintOf(socket) },
+          }),
+        );
+        return;
+      }
+      socket.removeAllListeners('error');
+      socket.setNoDelay(true);
+      resolve(socket);
+    });
+  });
+}
+
+function fingerprintOf(socket: TLSSocket): string {
+  return (socket.getPeerCertificate().fingerprint256 ?? '').replaceAll(':', '').toLowerCase();
+}
