@@ -4,12 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toGatewayError } from '../src/errors/gateway-error.js';
 import { signAssertion, verifyAssertion } from '../src/jmix/assertion.js';
+import { DIALECTS } from '../src/jmix/dialect.js';
 import { unpackEnvelopeArchive } from '../src/jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../src/jmix/envelope-folder.js';
 import { derivePayloadKey, sharedSecret } from '../src/jmix/key-agreement.js';
@@ -25,6 +26,8 @@ import {
   x25519PublicKey,
 } from '../src/jmix/raw-keys.js';
 import type { Trust } from '../src/jmix/signatures.js';
+import { fingerprintOf, hashesUnder, namesUnder } from './unit/jmix/support/folders.js';
+import { codeOf } from './unit/jmix/support/sealing.js';
 import { inChunks, memoryStaging } from './unit/jmix/support/staging.js';
 import {
   expectedCodes,
@@ -38,16 +41,22 @@ import {
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxEntries: 1000 };
 /** When the vectors' assertions are in force. */
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z');
-const WAYS: Readonly<Record<string, readonly number[]>> = {
-  'in odd chunks': [511, 3, 1, 1000],
-  'byte by byte': [1],
-};
+const AIMED_AT = '/tmp/jmix-evil';
+/** Sizes of pieces: odd chunks, and byte by byte. */
+const WAYS: readonly (readonly number[])[] = [[511, 3, 1, 1000], [1]];
 
 let scratch: string;
 beforeAll(async () => {
+  // Two hostile vectors aim at this folder by its absolute name.
+  await mkdir(AIMED_AT, { recursive: true });
   scratch = await mkdtemp(join(tmpdir(), 'jmix-vectors-'));
 });
-afterAll(() => rm(scratch, { recursive: true, force: true }));
+afterAll(async () => {
+  await rm(scratch, { recursive: true, force: true });
+  const hit = await readdir(AIMED_AT);
+  await rm(AIMED_AT, { recursive: true, force: true });
+  expect(hit).toEqual([]);
+});
 
 describe('known answers', () => {
   const { kdf, aead, payload_hash, assertion, jws } = VECTORS.kat;
@@ -134,7 +143,7 @@ describe('recipient keys', () => {
   );
 });
 
-/** Plays one vector whole (through the disk), in odd chunks and byte by byte. */
+/** Whole, through the disk; in odd chunks; byte by byte. */
 async function play(vector: Vector, codes: readonly string[]): Promise<void> {
   // Deep enough that a name with many `..` would land inside the root, where it is seen.
   const root = await mkdtemp(join(scratch, 'vector-'));
@@ -159,7 +168,7 @@ async function play(vector: Vector, codes: readonly string[]): Promise<void> {
     await expectPinned(vector, folder, whole.opened);
   }
   if (vector.packaging !== 'folder' || vector.keys.recipient_private_key === undefined) return;
-  for (const sizes of Object.values(WAYS)) {
+  for (const sizes of WAYS) {
     const staging = memoryStaging();
     const again = await attempt(async () => {
       const source = await inChunks(await sourceOf(vector, folder), sizes);
@@ -187,6 +196,7 @@ function expectOpened(vector: Vector, opened: OpenedEnvelope | undefined): void 
   // The makers of the tampered and hostile vectors wrote manifests anew, and so lost what tells php from canon.
   const isRewritten = vectorKind(vector) !== 'honest' && ['canon', 'php'].includes(vector.dialect);
   expect(isRewritten ? ['canon', 'php'] : [vector.dialect]).toContain(opened.dialect);
+  if (vectorKind(vector) === 'honest') expectDialect(vector, opened);
   const wanted = vector.expect.checks ?? {};
   for (const [check, value] of Object.entries(wanted)) {
     if (check === 'payload_hash' && value === 'ok') expect(opened.checks.payloadHash).toMatch(/^ok:/);
@@ -200,6 +210,14 @@ function expectOpened(vector: Vector, opened: OpenedEnvelope | undefined): void 
     else if (check === 'schema') expect(opened.checks.schema).toBe(value);
     else throw new Error(`${vector.id}: unknown check ${check}`);
   }
+}
+
+/** Honest envelopes pin the fields of their dialect's record. */
+function expectDialect(vector: Vector, { checks, manifest }: OpenedEnvelope): void {
+  const dialect = DIALECTS.find(({ name }) => name === vector.dialect);
+  const rule = manifest.encryption === undefined ? dialect?.plainPayloadHash : dialect?.sealedPayloadHash;
+  if (checks.payloadHash !== 'absent:skipped') expect(checks.payloadHash).toBe(`ok:${rule}`);
+  expect(manifest).toMatchObject({ keys: dialect?.manifestKeys, indent: dialect?.manifestIndent });
 }
 
 /** What the vector says must lie there; where it lists only the DICOM files, the documents are taken from the result. */
@@ -278,39 +296,4 @@ async function attempt(
     const { code, message } = toGatewayError(error);
     return { code, message };
   }
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => toGatewayError(error).code,
-  );
-}
-
-async function namesUnder(folder: string): Promise<string> {
-  return (await readdir(folder, { recursive: true })).join('\n');
-}
-
-async function hashesUnder(folder: string): Promise<Record<string, string>> {
-  const hashes: Record<string, string> = {};
-  for (const name of await readdir(folder, { recursive: true })) {
-    const stat = await lstat(join(folder, name));
-    if (stat.isDirectory()) continue;
-    expect(stat.isFile()).toBe(true);
-    expect(stat.mode & 0o7111).toBe(0);
-    hashes[name] = createHash('sha256')
-      .update(await readFile(join(folder, name)))
-      .digest('hex');
-  }
-  return hashes;
-}
-
-async function fingerprintOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  const isFolder = (await lstat(path)).isDirectory();
-  for (const name of isFolder ? (await readdir(path, { recursive: true })).sort() : ['']) {
-    const file = join(path, name);
-    if ((await lstat(file)).isFile()) hash.update(name).update(await readFile(file));
-  }
-  return hash.digest('hex');
 }

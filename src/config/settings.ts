@@ -86,8 +86,11 @@ const completion = z
   .prefault({})
   .describe('when a study is complete');
 
+/** Short, because it becomes part of a job's id. */
+const pacsName = name.max(24, 'expected at most 24 characters');
+
 const pacs = z.strictObject({
-  name: name.describe('how we call it'),
+  name: pacsName.describe('how we call it'),
   aeTitle: aeTitle.describe('its AE title'),
   host: z.string().min(1).describe('its address or host name'),
   port: port.min(1).describe('its DICOM port'),

@@ -33,6 +33,8 @@ export interface Delivery {
   readonly addendumTo?: EnvelopeId;
   /** The refused delivery that this one was made to replace. */
   readonly replaces?: EnvelopeId;
+  /** The delivery that an operator's retry made of this refused one. */
+  readonly replacedBy?: EnvelopeId;
   readonly modalities: readonly string[];
   readonly instanceCount: number;
   /** Sum of the data sets, in bytes. */

@@ -30,6 +30,8 @@ export interface Reception {
   /** `sender.id` of the manifest. Nobody vouches for it before the reception is opened. */
   readonly senderId: string;
   readonly senderName: string;
+  /** The peer whose certificate brought it. */
+  readonly fromPeerId: string;
   readonly manifestSha256: string;
   /** Size of the sealed payload in bytes. */
   readonly sizeBytes: number;
@@ -157,4 +159,32 @@ export function receptionState(reception: Reception): ReceptionState {
   if (reception.progress === 'confirmed') return 'confirmed';
   if (Object.values(reception.pacs).some((pacs) => pacs.state === 'refused')) return 'refused';
   return reception.progress;
+}
+
+/** A step that a reception waits for; `pacs` names the lane of a `deliver`. */
+export interface DueStep {
+  readonly stage: 'open' | 'verify' | 'deliver' | 'confirm';
+  readonly pacs?: string;
+}
+
+/** The steps that take a reception further; none when nothing is left to do without an operator. */
+export function nextReceptionSteps(reception: Reception): readonly DueStep[] {
+  if (reception.parked !== undefined) return [];
+  if (reception.quarantined !== undefined)
+    return reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
+  switch (reception.progress) {
+    case 'received':
+      return [{ stage: 'open' }];
+    case 'opened':
+      return [{ stage: 'verify' }];
+    case 'verified': {
+      const pending = Object.entries(reception.pacs).filter(([, outcome]) => outcome.state === 'pending');
+      if (pending.length > 0) return pending.map(([pacs]) => ({ stage: 'deliver', pacs }));
+      return reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
+    }
+    case 'delivered':
+      return [{ stage: 'confirm' }];
+    case 'confirmed':
+      return [];
+  }
 }

@@ -6,7 +6,7 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -15,6 +15,7 @@ import { type ArchiveEntry, readZip } from './archive-zip.js';
 import { classifyEnvelopeError } from './classify.js';
 import { createNameRegister } from './entry-name.js';
 import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD, README_FILE } from './envelope-names.js';
+import { pipeInto } from './pipe-into.js';
 import { readTar } from './tar-reader.js';
 
 export interface ArchiveLimits {
@@ -32,8 +33,8 @@ export interface UnpackOptions {
 
 /**
  * Writes the envelope's files into `intoFolder`, which must be there and empty, and belongs to the caller, who also
- * clears it after a throw and makes the files durable. On a throw the rest of `source` is left unread and the stream
- * open, so that a server can still answer on its connection.
+ * clears it after a throw and makes the files durable. On a refusal the rest of `source` is left unread and the
+ * stream open, so that a server can still answer on its connection; an abort destroys it.
  * @returns the paths of the files written
  * @throws ENVELOPE_MALFORMED when it is no whole archive, or has no manifest, or two; ARCHIVE_UNSAFE on links, odd
  *   names and names that an envelope does not have; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
@@ -50,6 +51,8 @@ export async function unpackEnvelopeArchive(
   const names = createNameRegister();
   const folder = createTopFolder();
   let hasManifest = false;
+  // Wakes a wait for a sender that has gone silent.
+  if (options.signal !== undefined) addAbortSignal(options.signal, source);
   try {
     for await (const entry of entriesOf(source, mediaType, limits, options)) {
       options.signal?.throwIfAborted();
@@ -65,7 +68,7 @@ export async function unpackEnvelopeArchive(
       if (name.includes('/')) await mkdir(dirname(path), { recursive: true });
       // `wx`: nothing that is there already is ever written over or through.
       const sink = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-      await pipeline(entry.body(), sink, options.signal === undefined ? {} : { signal: options.signal });
+      await pipeInto(entry.body(), sink, options.signal);
       written.push(path);
       hasManifest ||= name === MANIFEST_FILE;
     }

@@ -6,11 +6,11 @@
 import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { parseEntryName } from './entry-name.js';
+import { pipeInto } from './pipe-into.js';
 import type { TarEntry, TarLimits } from './tar-reader.js';
 
 /** What a tar and a zip entry have in common. */
@@ -36,7 +36,7 @@ export async function* readZip(
 ): AsyncGenerator<ArchiveEntry, void, undefined> {
   let zip: yauzl.ZipFile | undefined;
   try {
-    await pipeline(source, createWriteStream(scratchFile, { flags: 'wx', mode: 0o600 }));
+    await pipeInto(source, createWriteStream(scratchFile, { flags: 'wx', mode: 0o600 }));
     zip = await opened(scratchFile);
     yield* entriesOf(zip, limits);
   } finally {

@@ -36,7 +36,7 @@ export function signAssertion(
   options: { readonly expiresAtMs?: number } = {},
 ): JsonObject {
   const fields = paths.map((path): [string, JsonValue] => {
-    const value = valueAt(document, path);
+    const value = valueAt(document, rootedPath(path, undefined));
     if (value === undefined) throw new GatewayError('FAULT', `no value to sign at ${path}`);
     return [path, value];
   });

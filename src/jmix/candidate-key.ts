@@ -28,7 +28,11 @@ export async function findPayloadKey(
   recipientKeys: readonly KeyObject[],
 ): Promise<CandidateKey> {
   const ephemeral = x25519PublicKey(parameters.ephemeralPublicKey);
-  const candidates = recipientKeys.flatMap((recipientKey) => {
+  // The same key given twice would fit twice, and cost the pass over the whole payload.
+  const distinct = recipientKeys.filter(
+    (key, at) => recipientKeys.findIndex((other) => other.equals(key)) === at,
+  );
+  const candidates = distinct.flatMap((recipientKey) => {
     const secret = sharedSecret(recipientKey, ephemeral);
     return HKDF_INFOS.map(
       (hkdfInfo): CandidateKey => ({ hkdfInfo, key: derivePayloadKey(secret, hkdfInfo) }),

@@ -22,16 +22,6 @@ import {
 import { MANIFEST_MAX_BYTES } from './manifest.js';
 import { JWS_MAX_BYTES } from './signatures.js';
 
-export {
-  AUDIT_FILE,
-  envelopeFolderName,
-  MANIFEST_FILE,
-  MANIFEST_JWS,
-  PLAIN_PAYLOAD,
-  SEALED_PAYLOAD,
-  SEALED_PAYLOAD_RS,
-} from './envelope-names.js';
-
 /** Large reads: the payload passes through cipher and hash in pieces of this size. */
 export const READ_CHUNK_BYTES = 1024 * 1024;
 

@@ -1,11 +1,13 @@
 /** The names inside an envelope folder `<id>.JMIX/` (JMIX envelope), and which of them an archive may hold. */
 
+import { CANON, RS } from './dialect.js';
+
 export const MANIFEST_FILE = 'manifest.json';
 export const MANIFEST_JWS = 'manifest.jws';
 export const AUDIT_FILE = 'audit.json';
-/** By the specification; jmix-rs calls it `payload.enc`. */
-export const SEALED_PAYLOAD = 'payload.encrypted';
-export const SEALED_PAYLOAD_RS = 'payload.enc';
+/** By the specification; jmix-rs has a name of its own. */
+export const SEALED_PAYLOAD = CANON.sealedFileName;
+export const SEALED_PAYLOAD_RS = RS.sealedFileName;
 /** The folder of a payload that is not sealed. */
 export const PLAIN_PAYLOAD = 'payload';
 /** jmix-rs puts one in; it says nothing, and is left out on unpacking. */

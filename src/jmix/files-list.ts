@@ -5,7 +5,7 @@
  */
 import { GatewayError } from '../errors/gateway-error.js';
 import { CANON } from './dialect.js';
-import { parseSha256 } from './digest.js';
+import { formatPayloadHash, parseSha256 } from './digest.js';
 import { assertSchema } from './published-schemas.js';
 import { isJsonObject, type JsonValue, parseStrictJson } from './strict-json.js';
 
@@ -30,7 +30,7 @@ export interface ListedFile {
 export function formatFilesList(entries: readonly FileEntry[]): Buffer {
   const document = entries.map((entry) => ({
     file: entry.file,
-    hash: entry.sha256,
+    hash: CANON.filesListHash === 'prefixed' ? formatPayloadHash(entry.sha256) : entry.sha256,
     size_bytes: entry.sizeBytes,
   }));
   assertSchema('files', document, 'FAULT');

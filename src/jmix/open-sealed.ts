@@ -6,7 +6,7 @@
 import { createHash, type Hash, type KeyObject } from 'node:crypto';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { type CandidateKey, findPayloadKey } from './candidate-key.js';
-import { type PayloadHashRule, RS } from './dialect.js';
+import { JS, type PayloadHashRule, RS } from './dialect.js';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import type { SealedPayload } from './envelope-folder.js';
 import { decryptPayload, decryptRange, GCM_MAX_BYTES } from './payload-cipher.js';
@@ -39,7 +39,7 @@ interface TarRange {
 }
 
 /** jmix-js puts everything under this; no payload has a file or folder of that name itself. */
-const TAR_ROOT = 'payload';
+const TAR_ROOT = JS.tarRoot.slice(0, -1);
 
 /** What the tar reader and the staging refuse; on bytes whose tag does not verify, it means nothing. */
 const ARCHIVE_CODES: readonly string[] = ['ENVELOPE_MALFORMED', 'ARCHIVE_UNSAFE', 'ENVELOPE_TOO_LARGE'];

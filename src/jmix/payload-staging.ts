@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../errors/gateway-error.js';
 import { FILES_LIST, type FileEntry } from './files-list.js';
 import { METADATA_FILE } from './metadata.js';
 import { isPayloadFileName, isPayloadFolderName } from './payload-tar.js';
+import { pipeInto } from './pipe-into.js';
 
 export interface PayloadLimits {
   /** Files and folders together. */
@@ -53,7 +53,6 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
   const folders: string[] = [];
   const documents = new Map<string, Buffer>();
   const maxDocumentBytes = target.limits.maxDocumentBytes ?? DEFAULT_MAX_DOCUMENT_BYTES;
-  const pipelineOptions = target.signal === undefined ? {} : { signal: target.signal };
   const unsettled = new Set<Promise<void>>();
   const failures: unknown[] = [];
 
@@ -88,7 +87,7 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
         noteBodyRead();
       };
       const sink = await target.stage(name, sizeBytes);
-      const written = pipeline(tee, sink, pipelineOptions);
+      const written = pipeInto(tee(), sink, target.signal);
       const settled = written
         .catch((error: unknown) => {
           failures.push(error);

@@ -2,11 +2,12 @@
  * The tar inside the sealed payload, as the canonical profile writes it: ustar, payload-relative names, regular files
  * only. And which names a payload may hold, on both sides.
  *
- * Order: by bytes, but files.json comes behind files/…. By bytes it would stand before them, and then their hashes
- * would have to be known before their turn, which would need a second pass; readers take any order. Without files/…
- * the order is by bytes throughout.
+ * Order: by bytes, but files.json comes behind every file whose hash it lists. By bytes it would stand before files/…
+ * and preview/…, and their hashes would have to be known before their turn, which would need a second pass; readers take
+ * any order. A payload of dicom/… alone is in byte order throughout.
  */
 import { GatewayError } from '../errors/gateway-error.js';
+import { CANON } from './dialect.js';
 import { assertSafeName } from './entry-name.js';
 import { FILES_LIST } from './files-list.js';
 import { METADATA_FILE } from './metadata.js';
@@ -31,12 +32,12 @@ export function payloadTarSize(files: readonly { readonly sizeBytes: number }[])
 
 /** The files in the order above. */
 export function inPayloadOrder<T extends { readonly name: string }>(files: readonly T[]): T[] {
-  return [...files].sort((a, b) => Buffer.compare(sortKey(a.name), sortKey(b.name)));
-}
-
-/** 0xff stands in no UTF-8 text, so it comes behind every name under files/. */
-function sortKey(name: string): Buffer {
-  return name === FILES_LIST ? Buffer.concat([Buffer.from('files/'), Buffer.of(0xff)]) : Buffer.from(name);
+  const sorted = [...files].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+  const lists = sorted.filter((file) => file.name === FILES_LIST);
+  const others = sorted.filter((file) => file.name !== FILES_LIST);
+  // metadata.json is known beforehand, so files.json may stay in front of it.
+  const lastStreamed = others.findLastIndex((file) => file.name !== METADATA_FILE);
+  return [...others.slice(0, lastStreamed + 1), ...lists, ...others.slice(lastStreamed + 1)];
 }
 
 /**
@@ -47,7 +48,7 @@ export async function* writePayloadTar(
   files: readonly PayloadTarFile[],
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const file of files) {
-    yield formatTarHeader(file.name, file.sizeBytes);
+    yield formatTarHeader(`${CANON.tarRoot}${file.name}`, file.sizeBytes);
     let written = 0;
     for await (const chunk of file.open()) {
       written += chunk.length;

@@ -30,6 +30,7 @@ import {
   payloadTarSize,
   writePayloadTar,
 } from './payload-tar.js';
+import { destroyed } from './pipe-into.js';
 import { keyFingerprint } from './raw-keys.js';
 import { type JsonObject, parseStrictObject } from './strict-json.js';
 
@@ -92,7 +93,7 @@ export async function sealEnvelope(request: SealRequest): Promise<SealedEnvelope
     const sealingKey = agreeSealingKey(request.recipientKey, CANON.hkdfInfo);
     return await sealWith(request, sealingKey, randomBytes(IV_BYTES));
   } catch (error) {
-    request.payloadSink.destroy();
+    await destroyed(request.payloadSink);
     throw classifyEnvelopeError(error, request.signal);
   }
 }
@@ -127,7 +128,12 @@ async function sealWith(request: SealRequest, sealingKey: SealingKey, iv: Buffer
   };
   // The stream in front reads ahead, so that the next files are opened while these bytes are encrypted.
   const tar = Readable.from(gathered(writePayloadTar(files)), { highWaterMark: READ_AHEAD_PIECES });
-  await pipeline(tar, encrypt, request.payloadSink, { ...signalOf(request) });
+  await pipeline(
+    tar,
+    encrypt,
+    request.payloadSink,
+    request.signal === undefined ? {} : { signal: request.signal },
+  );
 
   const encryption: EncryptionParameters = {
     ephemeralPublicKey: sealingKey.ephemeralPublicKey,
@@ -239,8 +245,4 @@ function toJson(record: Readonly<Record<string, unknown>> | undefined): JsonObje
 
 async function* oneChunk(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
   yield bytes;
-}
-
-function signalOf(request: { readonly signal?: AbortSignal }): { signal?: AbortSignal } {
-  return request.signal === undefined ? {} : { signal: request.signal };
 }

@@ -19,7 +19,7 @@ export const JWS_MAX_BYTES = 2 * MANIFEST_MAX_BYTES;
 export type Trust =
   /** The keys pinned for this sender: what none of them signed is refused. */
   | { readonly kind: 'pinned'; readonly keys: readonly KeyObject[] }
-  /** Unsigned passes; what is signed must be good in itself. A JWS is verified if its key is among `keys`. */
+  /** Unsigned passes; what is signed must be good in itself. With `keys`, a JWS must be by one of them. */
   | { readonly kind: 'allow-unsigned'; readonly keys?: readonly KeyObject[] };
 
 export interface SignatureChecks {

@@ -56,12 +56,15 @@ export async function* readTar(
     entries += 1;
     if (entries > limits.maxEntries) tooLarge(`the archive has more than ${limits.maxEntries} entries`);
     if (header.type === '5') {
-      // jmix-rs writes an entry for the root itself.
-      if (name !== '') names.addFolder(name);
-      if (name !== '') yield { kind: 'folder', name };
       if (header.sizeBytes !== 0) malformed('a tar folder has a size');
+      // jmix-rs writes an entry for the root itself.
+      if (name === '') continue;
+      names.addFolder(name);
+      yield { kind: 'folder', name };
       continue;
     }
+    // Some readers would make a folder of it.
+    if (header.name.at(-1) === 0x2f) unsafe('a file has the name of a folder');
     names.addFile(name);
     if (header.sizeBytes > totalBytes - reader.offset)
       malformed('a tar entry claims more bytes than there are');

@@ -79,7 +79,7 @@ export async function openDelivery(
   await parts.deliveries.writeDocument(delivery.id, INSTANCES_DOCUMENT, `${JSON.stringify(instances)}\n`);
   if (!(await parts.deliveries.create(delivery))) return;
   parts.log.info({ event: 'delivery.opened', delivery: delivery.id, peer: delivery.peerId });
-  await parts.enqueue('pack', delivery);
+  await parts.enqueue('pack', delivery.id);
 }
 
 /** The frozen list of a delivery. @throws FAULT when it is missing */
@@ -120,7 +120,9 @@ function newDelivery(
     studyInstanceUid: study.studyInstanceUid,
     freezeNumber: freeze.number,
     ...(planned.addendumTo === undefined ? {} : { addendumTo: planned.addendumTo }),
-    modalities: [...new Set(instances.map((instance) => instance.modality))].filter((each) => each !== '').sort(),
+    modalities: [...new Set(instances.map((instance) => instance.modality))]
+      .filter((each) => each !== '')
+      .sort(),
     instanceCount: instances.length,
     dataSetBytes: instances.reduce((sum, instance) => sum + instance.dataSetBytes, 0),
     createdAtMs: freeze.frozenAtMs,

@@ -13,7 +13,12 @@ export interface CompletionRules {
 
 export type Completion =
   | { readonly complete: true; readonly reason: Exclude<CompletionReason, 'requested'> }
-  | { readonly complete: false; readonly waitsFor: 'association' | 'quiet'; readonly quietMs: number; readonly dueMs: number };
+  | {
+      readonly complete: false;
+      readonly waitsFor: 'association' | 'quiet';
+      readonly quietMs: number;
+      readonly dueMs: number;
+    };
 
 /** @param feeding an association is open that has sent an instance of this study */
 export function judgeCompletion(
@@ -24,7 +29,8 @@ export function judgeCompletion(
 ): Completion {
   const dueMs = 1000 * quietSecondsFor(gathering.modalities, rules);
   const quietMs = Math.max(0, nowMs - gathering.lastAtMs);
-  if (nowMs - gathering.firstAtMs >= rules.longestWaitSeconds * 1000) return { complete: true, reason: 'longest-wait' };
+  if (nowMs - gathering.firstAtMs >= rules.longestWaitSeconds * 1000)
+    return { complete: true, reason: 'longest-wait' };
   if (feeding) return { complete: false, waitsFor: 'association', quietMs, dueMs };
   if (quietMs < dueMs) return { complete: false, waitsFor: 'quiet', quietMs, dueMs };
   return { complete: true, reason: 'quiet' };

@@ -50,7 +50,13 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
   const transferSyntaxUid = parseUid(incoming.transferSyntaxUid, 'Transfer Syntax UID');
   const { callingAe, calledAe } = incoming.association;
   const staged = await parts.studies.stage(
-    formatFileMeta({ sopClassUid, sopInstanceUid, transferSyntaxUid, sendingAe: callingAe, receivingAe: calledAe }),
+    formatFileMeta({
+      sopClassUid,
+      sopInstanceUid,
+      transferSyntaxUid,
+      sendingAe: callingAe,
+      receivingAe: calledAe,
+    }),
   );
   const head: Buffer[] = [];
   let headBytes = 0;
@@ -116,8 +122,9 @@ interface Identity {
 /** @throws DATASET_UNREADABLE when one of the four UIDs is missing or none */
 async function readIdentity(staged: StagedFile, head: Buffer, transferSyntaxUid: string): Promise<Identity> {
   const header =
-    readHeaderFromHead(head, transferSyntaxUid, WANTED) ?? (await readInstanceFile(staged.path, WANTED)).header;
-  const uid = (keyword: keyof typeof TAGS) => {
+    readHeaderFromHead(head, transferSyntaxUid, WANTED) ??
+    (await readInstanceFile(staged.path, WANTED)).header;
+  const uid = (keyword: keyof typeof TAGS & string) => {
     const text = header.string(TAGS[keyword]);
     if (text === undefined || text === '') {
       throw new GatewayError('DATASET_UNREADABLE', `the data set has no ${keyword}`);

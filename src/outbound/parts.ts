@@ -4,17 +4,14 @@ import type { Clock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Peer } from '../domain/peer.js';
+import type { Site } from '../domain/site.js';
 import type { Log } from '../observe/log.js';
-import type { OutboundStage } from '../queue/jobs.js';
+import type { Stage } from '../queue/jobs.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
 import type { Transport } from '../transport/transport.js';
 
-export interface Site {
-  readonly id: string;
-  readonly name: string;
-  readonly contact: string;
-}
+export type OutboundStage = Extract<Stage, 'pack' | 'seal' | 'ship' | 'receipt'>;
 
 export interface OutboundParts {
   readonly site: Site;
@@ -24,11 +21,18 @@ export interface OutboundParts {
   readonly peers: ReadonlyMap<string, Peer>;
   /** @throws PEER_REFUSED when the peer is not configured, or has no url */
   transportTo(peerId: string): Transport;
-  /** Puts a step of this delivery on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
-  enqueue(stage: OutboundStage, delivery: Delivery): Promise<void>;
+  /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
+  enqueue(stage: OutboundStage, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** One step, as a worker runs it. Safe to run again at any time. */
 export type OutboundStep = (parts: OutboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>;
+
+/** The delivery, if this very step is what it waits for; undefined when it was done, parked or overtaken meanwhile. */
+export function dueDelivery(delivery: Delivery | undefined, carriage: readonly Delivery['carriage'][]) {
+  if (delivery === undefined || delivery.parked !== undefined || delivery.receipt !== 'awaited')
+    return undefined;
+  return carriage.includes(delivery.carriage) ? delivery : undefined;
+}

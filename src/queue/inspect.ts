@@ -3,7 +3,7 @@
  */
 import { Queue } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
-import { failFast, withinTime } from './connection.js';
+import { assertConnected, failFast, QUEUE_CONNECTION, withinTime } from './connection.js';
 import { QUEUE_PREFIX, STAGES, type Stage } from './jobs.js';
 
 const TIMEOUT_MS = 3_000;
@@ -44,13 +44,19 @@ export function createInspector(connection: RedisOptions): Inspector {
   const redis = openRedis(connection);
   const queues = openQueues(redis);
 
+  const call = <T>(work: () => Promise<T>): Promise<T> =>
+    withinTime(async () => {
+      await assertConnected(redis);
+      return work();
+    }, TIMEOUT_MS);
+
   const delayedOf = async (queue: Queue): Promise<StageJobs['delayed']> => {
     const rows = await redis.zrange(queue.toKey('delayed'), 0, LISTED_JOBS - 1, 'WITHSCORES');
     const delayed: { id: string; nextAttemptAtMs: number }[] = [];
     for (let at = 0; at + 1 < rows.length; at += 2) {
       const id = envelopeOf(rows[at]);
-      if (id !== undefined)
-        delayed.push({ id, nextAttemptAtMs: Math.floor(Number(rows[at + 1]) / DELAYED_SCORE_UNIT) });
+      const nextAttemptAtMs = Math.floor(Number(rows[at + 1]) / DELAYED_SCORE_UNIT);
+      if (id !== undefined) delayed.push({ id, nextAttemptAtMs });
     }
     return delayed;
   };
@@ -67,13 +73,13 @@ export function createInspector(connection: RedisOptions): Inspector {
 
   return {
     counts: () =>
-      withinTime(async () => {
+      call(async () => {
         const rows = STAGES.map(async (stage) => [stage, await countsOf(queues[stage])] as const);
         return Object.fromEntries(await Promise.all(rows)) as Record<Stage, StageCounts>;
-      }, TIMEOUT_MS),
+      }),
 
     jobs: (stage) =>
-      withinTime(async () => {
+      call(async () => {
         const queue = queues[stage];
         const [prioritized, waiting, active, delayed] = await Promise.all([
           redis.zrange(queue.toKey('prioritized'), 0, LISTED_JOBS - 1),
@@ -87,13 +93,13 @@ export function createInspector(connection: RedisOptions): Inspector {
           active: active.map(envelopeOf).filter(isPresent),
           delayed,
         };
-      }, TIMEOUT_MS),
+      }),
 
     nextAttempts: () =>
-      withinTime(async () => {
+      call(async () => {
         const rows = await Promise.all(STAGES.map((stage) => delayedOf(queues[stage])));
         return new Map(rows.flat().map(({ id, nextAttemptAtMs }) => [id, nextAttemptAtMs]));
-      }, TIMEOUT_MS),
+      }),
 
     close: () => closeQueues(redis, Object.values(queues)),
   };
@@ -118,7 +124,7 @@ function openRedis(connection: RedisOptions): Redis {
 
 function openQueues(redis: Redis): Readonly<Record<Stage, Queue>> {
   const rows = STAGES.map((stage) => {
-    const queue = new Queue(stage, { connection: redis, prefix: QUEUE_PREFIX, skipMetasUpdate: true });
+    const queue = new Queue(stage, { connection: redis, prefix: QUEUE_PREFIX, ...QUEUE_CONNECTION });
     queue.on('error', () => {});
     return [stage, queue] as const;
   });

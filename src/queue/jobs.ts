@@ -6,19 +6,14 @@
  */
 import { GatewayError } from '../errors/gateway-error.js';
 
-/** One queue for each step: outbound, inbound, and the sweep of what is confirmed and old. */
-export const STAGES = [
-  'pack',
-  'seal',
-  'ship',
-  'receipt',
-  'open',
-  'verify',
-  'deliver',
-  'confirm',
-  'sweep',
-] as const;
+export const OUTBOUND_STAGES = ['pack', 'seal', 'ship', 'receipt'] as const;
+export const INBOUND_STAGES = ['open', 'verify', 'deliver', 'confirm'] as const;
 
+/** One queue for each step, and one for the sweep of what is confirmed and old. */
+export const STAGES = [...OUTBOUND_STAGES, ...INBOUND_STAGES, 'sweep'] as const;
+
+export type OutboundStage = (typeof OUTBOUND_STAGES)[number];
+export type InboundStage = (typeof INBOUND_STAGES)[number];
 export type Stage = (typeof STAGES)[number];
 
 export interface JobData {
@@ -29,12 +24,18 @@ export interface JobData {
 /** The first part of every key in Redis. */
 export const QUEUE_PREFIX = 'drawbridge';
 
+/** Whether a job's data is one of ours. */
+export function isJobData(data: unknown): data is JobData {
+  return (
+    typeof data === 'object' && data !== null && 'id' in data && typeof data.id === 'string' && data.id !== ''
+  );
+}
+
 /**
  * Reads a job's data.
  * @throws FAULT when it is anything but an id: then something else writes to our queues
  */
 export function parseJobData(data: unknown): JobData {
-  const id = typeof data === 'object' && data !== null && 'id' in data ? data.id : undefined;
-  if (typeof id !== 'string' || id === '') throw new GatewayError('FAULT', 'job holds no id');
-  return { id };
+  if (!isJobData(data)) throw new GatewayError('FAULT', 'job holds no id');
+  return { id: data.id };
 }

@@ -4,7 +4,6 @@
  * A file in `workers/` that runs in a sandbox is `export default sandboxProcessor(run)`. What its step throws
  * crosses to the worker as JSON: own properties survive, the class does not. `outcome.ts` reads it there.
  */
-import { toGatewayError } from '../errors/gateway-error.js';
 import { parseJobData } from './jobs.js';
 
 export interface Attempt {
@@ -50,7 +49,15 @@ export function sandboxProcessor(
     try {
       await runStage(run, job, signal);
     } catch (error) {
-      throw toGatewayError(error);
+      throw withCauseInStack(error);
     }
   };
+}
+
+/** A `cause` does not cross; its stack, which finds the bug, crosses as text. */
+function withCauseInStack(error: unknown): unknown {
+  if (error instanceof Error && error.cause instanceof Error) {
+    error.stack = `${error.stack}\ncaused by: ${error.cause.stack}`;
+  }
+  return error;
 }

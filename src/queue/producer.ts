@@ -8,7 +8,7 @@
 import { type Job, type JobsOptions, Queue } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from '../observe/log.js';
-import { failFast, withinTime } from './connection.js';
+import { assertConnected, failFast, QUEUE_CONNECTION, withinTime } from './connection.js';
 import { formatJobId } from './job-id.js';
 import { type JobData, QUEUE_PREFIX, type Stage } from './jobs.js';
 import { POLICIES, type StagePolicy } from './policy.js';
@@ -19,7 +19,7 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const FAILED_JOBS_KEPT = 200;
 
 /** The name by which jobs ask for the waits of `policy.ts`. */
-export const BACKOFF_TYPE = 'policy';
+const BACKOFF_TYPE = 'policy';
 
 export interface JobChoice {
   /** See `formatJobId`; 0 by default. */
@@ -64,14 +64,19 @@ export function createProducer(
       queue = new Queue<JobData>(stage, {
         connection: redis,
         prefix: QUEUE_PREFIX,
-        skipWaitingForReady: true,
-        skipMetasUpdate: true,
+        ...QUEUE_CONNECTION,
       });
       queue.on('error', () => {});
       queues.set(stage, queue);
     }
     return queue;
   };
+
+  const call = (work: () => Promise<void>): Promise<void> =>
+    withinTime(async () => {
+      await assertConnected(redis);
+      return work();
+    }, timeoutMs);
 
   const addTo = async (stage: Stage, id: string, choice: AddChoice): Promise<void> => {
     const queue = queueOf(stage);
@@ -81,10 +86,10 @@ export function createProducer(
   };
 
   return {
-    add: (stage, id, choice = {}) => withinTime(() => addTo(stage, id, choice), timeoutMs),
+    add: (stage, id, choice = {}) => call(() => addTo(stage, id, choice)),
 
     promote: (stage, id, choice = {}) =>
-      withinTime(async () => {
+      call(async () => {
         const job = await queueOf(stage).getJob(formatJobId(stage, id, choice.round));
         if (job === undefined || !(await job.isDelayed())) return addTo(stage, id, choice);
         try {
@@ -93,12 +98,12 @@ export function createProducer(
           // Its time came between the two calls: what was wanted has happened.
           if (await job.isDelayed()) throw error;
         }
-      }, timeoutMs),
+      }),
 
     remove: (stage, id, choice = {}) =>
-      withinTime(async () => {
+      call(async () => {
         await queueOf(stage).remove(formatJobId(stage, id, choice.round));
-      }, timeoutMs),
+      }),
 
     close: async () => {
       redis.disconnect();
@@ -112,9 +117,7 @@ export function createProducer(
 /** A job id is taken as long as anything is stored under it, and adding under a taken id does nothing. */
 async function removeLeftover(job: Job<JobData> | undefined): Promise<void> {
   if (job === undefined) return;
-  const state = await job.getState();
-  // `unknown`: in no list, as after a Redis that lost half of its memory.
-  if (state === 'failed' || state === 'completed' || state === 'unknown') await job.remove();
+  if ((await job.isFailed()) || (await job.isCompleted())) await job.remove();
 }
 
 function jobOptions(policy: StagePolicy, choice: AddChoice): JobsOptions {

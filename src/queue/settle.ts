@@ -2,11 +2,10 @@
  * After a failure: tells the record on disk first, Redis second. So the disk never knows less than the queue; a crash
  * between the two means that the step runs once more, which every step allows.
  */
-import { DelayedError, type Job, WaitingError } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
-import type { JobData, Stage } from './jobs.js';
-import { parseJobData } from './jobs.js';
+import { isJobData, type JobData, type Stage } from './jobs.js';
 import { outcomeOf, toBullError } from './outcome.js';
 import type { StagePolicy } from './policy.js';
 import { attemptOf } from './processor.js';
@@ -48,7 +47,9 @@ export function createSettle(options: {
 
   return async (raw, job, token, signal) => {
     if (signal?.aborted === true) return putBack(job, token, log);
-    const { id } = parseJobData(job.data);
+    // Nobody's record is waiting for it.
+    if (!isJobData(job.data)) return new UnrecoverableError('FAULT: job holds no id');
+    const { id } = job.data;
     const outcome = outcomeOf(raw, job, policy, Date.now(), origin);
     const fields = { stage, id, code: outcome.error.code, attempt: attemptOf(job).number };
     if (outcome.type === 'given-up') {

@@ -5,13 +5,14 @@
  * A worker owns a job by a lock that it renews. Where the lock is lost (Redis emptied, or this process stood still
  * for too long) somebody else may run the job, so that the step is told to stop.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { DelayedError, type Job } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import { type Around, BullWorker } from './bull-worker.js';
 import { patient, withinTime } from './connection.js';
-import { type JobData, parseJobData, QUEUE_PREFIX, type Stage } from './jobs.js';
+import { isJobData, type JobData, parseJobData, QUEUE_PREFIX, type Stage } from './jobs.js';
 import { createLanes, type LaneOf } from './lanes.js';
 import { POLICIES, type StagePolicy, waitMs } from './policy.js';
 import { runStage, type StageRunner } from './processor.js';
@@ -50,7 +51,7 @@ export interface StageWorker {
   readonly stage: Stage;
   /** Resolves when connected; not before Redis is there. */
   ready(): Promise<void>;
-  /** Takes no further jobs; those running run on. */
+  /** Takes no further jobs, but for one that arrives at this very moment; those running run on. */
   pause(): Promise<void>;
   resume(): Promise<void>;
   /**
@@ -73,8 +74,20 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
   const redis = new Redis(patient(options.connection));
   redis.on('error', () => {});
 
+  let isAborting = false;
+
   const inLane: Around = async (job, token, signal, run) => {
-    const leave = await lanes.enter(parseJobData(job.data).id);
+    if (isAborting) {
+      // Taken from Redis just before closing began.
+      worker.cancelJob(job.id ?? '', 'the worker is closing');
+      throw await settle(undefined, job, token, signal);
+    }
+    let leave: (() => void) | undefined;
+    try {
+      leave = await lanes.enter(parseJobData(job.data).id);
+    } catch (error) {
+      throw await settle(error, job, token, signal);
+    }
     if (leave === undefined) {
       await job.moveToDelayed(Date.now() + waitMs(LANE_FULL_WAITS, 1, token), token);
       throw new DelayedError();
@@ -127,14 +140,31 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
     if (job?.deferredFailure) void giveUpUnrun(job, options, log);
   });
 
-  const close = async (graceMs: number): Promise<void> => {
-    await worker.pause(true);
-    await settledWithin(running, graceMs);
+  const abort = (): void => {
+    isAborting = true;
     worker.cancelAllJobs('the worker is closing');
-    await settledWithin(running, ABORT_GRACE_MS);
-    const force = running.size > 0 || !(await answers(redis));
+  };
+
+  /** BullMQ's own closing ends its blocking read (else a job put back would be taken again) and waits for all jobs. */
+  const closeWithRedis = async (graceMs: number): Promise<void> => {
+    const closed = worker.close();
+    await Promise.race([closed, pause(graceMs, undefined, { ref: false })]);
+    abort();
+    await withinTime(() => closed, ABORT_GRACE_MS);
+  };
+
+  /** Without Redis that closing would never end, and there is nothing to be taken. */
+  const closeWithoutRedis = async (graceMs: number): Promise<void> => {
+    await worker.pause(true);
+    await Promise.race([Promise.allSettled(running), pause(graceMs, undefined, { ref: false })]);
+    abort();
+    await Promise.race([Promise.allSettled(running), pause(ABORT_GRACE_MS, undefined, { ref: false })]);
+    await withinTime(() => worker.close(true), CLOSE_TIMEOUT_MS);
+  };
+
+  const close = async (graceMs: number): Promise<void> => {
     try {
-      await withinTime(() => worker.close(force), CLOSE_TIMEOUT_MS);
+      await ((await answers(redis)) ? closeWithRedis(graceMs) : closeWithoutRedis(graceMs));
     } catch (error) {
       log.warn({ event: 'queue.worker_left', stage, running: running.size, reason: String(error) });
     }
@@ -173,7 +203,8 @@ function inProcess(run: StageRunner) {
 
 /** Jobs that were cut short too often fail in BullMQ before they run; the record must hear of it all the same. */
 async function giveUpUnrun(job: Job<JobData>, options: StageWorkerOptions, log: Log): Promise<void> {
-  const { id } = parseJobData(job.data);
+  if (!isJobData(job.data)) return;
+  const { id } = job.data;
   const error = new GatewayError('FAULT', `the step was cut short more than ${MAX_CUT_SHORT} times`);
   log.error({ event: 'stage.given_up', stage: options.stage, id, code: error.code }, error.message);
   try {
@@ -181,11 +212,6 @@ async function giveUpUnrun(job: Job<JobData>, options: StageWorkerOptions, log: 
   } catch (reason) {
     log.error({ event: 'stage.unreported', stage: options.stage, id, reason: String(reason) });
   }
-}
-
-async function settledWithin(running: ReadonlySet<Promise<void>>, timeoutMs: number): Promise<void> {
-  if (running.size === 0) return;
-  await withinTime(() => Promise.allSettled(running), timeoutMs).catch(() => {});
 }
 
 function atIntervals<T>(everyMs: number, write: (value: T) => void): (value: T) => void {

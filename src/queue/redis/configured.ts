@@ -1,4 +1,5 @@
 /** First rung: the operator's own Redis, by URL. It is looked at and watched, never changed. */
+import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
@@ -72,14 +73,17 @@ export function parseRedisUrl(
     throw new GatewayError('CONFIG_INVALID', 'redis.url must end in the number of a database, as in /0');
   }
   const password = extra.password ?? decodeURIComponent(url.password);
+  // An IPv6 address stands in brackets in a URL, and nowhere else.
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  // A name to expect in the certificate; an address may not stand in SNI (RFC 6066 §3).
+  const tls = { ...(isIP(host) === 0 ? { servername: host } : {}), ...extra.tls };
   return {
-    // An IPv6 address stands in brackets in a URL, and nowhere else.
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host,
     port: url.port === '' ? DEFAULT_PORT : Number(url.port),
     db: Number(database),
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
     ...(password === '' ? {} : { password }),
-    ...(url.protocol === 'rediss:' ? { tls: { servername: url.hostname, ...extra.tls } } : {}),
+    ...(url.protocol === 'rediss:' ? { tls } : {}),
   };
 }
 

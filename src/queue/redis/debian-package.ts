@@ -10,7 +10,7 @@ import type { Log } from '../../observe/log.js';
 import { runCommand } from './run-command.js';
 import { identify, type ServerProgram } from './server-program.js';
 
-const LIST_TIMEOUT_MS = 30_000;
+const LOCAL_TIMEOUT_MS = 30_000;
 const NETWORK_TIMEOUT_MS = 180_000;
 
 /** On Debian 12 the program is in redis-tools, and redis-server holds a link to it. */
@@ -22,17 +22,25 @@ const PROGRAMS = [
 /** Libraries of libraries of libraries: deeper than any Redis has had. */
 const MAX_LIBRARY_ROUNDS = 4;
 
-const APT_OPTIONS = [
-  '-o',
+const APT_SETTINGS = [
   'Acquire::Retries=1',
-  '-o',
   'Acquire::http::Timeout=20',
-  '-o',
   'Acquire::https::Timeout=20',
   // As root, apt would fetch as a user who may not write to our folder.
-  '-o',
   'APT::Sandbox::User=root',
 ];
+
+/** A field in the notation of dpkg-query, not of JavaScript. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: see above
+const DPKG_STATUS = '${db:Status-Status}';
+
+/** Where one try to fetch the package works, and with which settings of apt. */
+interface Fetch {
+  readonly root: string;
+  readonly downloads: string;
+  readonly settings: readonly string[];
+  readonly log: Log;
+}
 
 /**
  * Finds the package that was unpacked before, or fetches and unpacks it into `<folder>/package`.
@@ -42,7 +50,7 @@ export async function unpackDebianPackage(folder: string, log: Log): Promise<Ser
   const target = join(folder, 'package');
   const before = await findUnpacked(target);
   if (before !== undefined) return before;
-  if ((await runCommand('apt-get', ['--version'], { timeoutMs: LIST_TIMEOUT_MS })) === undefined)
+  if ((await runCommand('apt-get', ['--version'], { timeoutMs: LOCAL_TIMEOUT_MS })) === undefined)
     return undefined;
 
   log.info({ event: 'redis.download_started' }, 'fetching the Redis package of this distribution');
@@ -50,14 +58,18 @@ export async function unpackDebianPackage(folder: string, log: Log): Promise<Ser
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true, mode: 0o700 });
   try {
-    if (!(await fetchInto(staging))) return undefined;
-    await rm(target, { recursive: true, force: true });
-    await rename(join(staging, 'root'), target);
-    log.info({ event: 'redis.download_ended' }, 'unpacked the Redis package of this distribution');
-    return await findUnpacked(target);
+    if (await fetchInto(staging, log)) {
+      await rm(target, { recursive: true, force: true });
+      await rename(join(staging, 'root'), target);
+    }
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+  const program = await findUnpacked(target);
+  if (program === undefined)
+    log.warn({ event: 'redis.download_failed' }, 'the Redis package could not be had');
+  else log.info({ event: 'redis.download_ended', version: program.version }, 'unpacked the Redis package');
+  return program;
 }
 
 async function findUnpacked(root: string): Promise<ServerProgram | undefined> {
@@ -70,49 +82,39 @@ async function findUnpacked(root: string): Promise<ServerProgram | undefined> {
 }
 
 /** The system's own lists first; where they lead to nothing, lists of our own. */
-async function fetchInto(staging: string): Promise<boolean> {
-  if (await fetchWith([], staging)) return true;
-  const state = join(staging, 'state');
+async function fetchInto(staging: string, log: Log): Promise<boolean> {
+  const places = { root: join(staging, 'root'), downloads: join(staging, 'downloads'), log };
+  if (await fetchServer({ ...places, settings: APT_SETTINGS })) return true;
+  const lists = join(staging, 'state', 'lists');
   const cache = join(staging, 'cache');
-  await mkdir(join(state, 'lists', 'partial'), { recursive: true });
+  await mkdir(join(lists, 'partial'), { recursive: true });
   await mkdir(join(cache, 'archives', 'partial'), { recursive: true });
-  const lists = ['-o', `Dir::State=${state}`, '-o', `Dir::State::Lists=${join(state, 'lists')}`];
-  const ownLists = [...lists, '-o', `Dir::Cache=${cache}`];
+  const own = [`Dir::State=${join(staging, 'state')}`, `Dir::State::Lists=${lists}`, `Dir::Cache=${cache}`];
+  const settings = [...APT_SETTINGS, ...own];
   // Its exit code is of no use: a hook of the system may fail although the lists are there.
-  await runCommand('apt-get', [...APT_OPTIONS, ...ownLists, 'update'], { timeoutMs: NETWORK_TIMEOUT_MS });
-  return fetchWith(ownLists, staging);
+  await apt('apt-get', ['update'], { settings, log });
+  return fetchServer({ ...places, settings });
 }
 
-async function fetchWith(lists: readonly string[], staging: string): Promise<boolean> {
-  const root = join(staging, 'root');
+async function fetchServer(fetch: Fetch): Promise<boolean> {
   for (const { command, packages } of PROGRAMS) {
-    await rm(root, { recursive: true, force: true });
-    await mkdir(root);
-    if (!(await unpack(packages, lists, staging, root))) continue;
-    if (await addMissingLibraries(join(root, 'usr', 'bin', command), packages, lists, staging, root))
-      return true;
+    await rm(fetch.root, { recursive: true, force: true });
+    await mkdir(fetch.root);
+    if (!(await unpack(packages, fetch))) continue;
+    if (await addMissingLibraries(join(fetch.root, 'usr', 'bin', command), packages, fetch)) return true;
   }
   return false;
 }
 
-/** Downloads packages and unpacks all of them into `root`; false when one cannot be had. */
-async function unpack(
-  packages: readonly string[],
-  lists: readonly string[],
-  staging: string,
-  root: string,
-): Promise<boolean> {
-  const downloads = join(staging, 'downloads');
-  await rm(downloads, { recursive: true, force: true });
-  await mkdir(downloads);
-  const args = [...APT_OPTIONS, ...lists, 'download', ...packages];
-  const output = await runCommand('apt-get', args, { timeoutMs: NETWORK_TIMEOUT_MS, cwd: downloads });
-  if (output === undefined) return false;
-  for (const name of await readdir(downloads)) {
-    const done = await runCommand('dpkg', ['-x', join(downloads, name), root], {
-      timeoutMs: LIST_TIMEOUT_MS,
-    });
-    if (done === undefined) return false;
+/** Downloads packages and unpacks them into the root; false when one cannot be had. */
+async function unpack(packages: readonly string[], fetch: Fetch): Promise<boolean> {
+  await rm(fetch.downloads, { recursive: true, force: true });
+  await mkdir(fetch.downloads);
+  if ((await apt('apt-get', ['download', ...packages], fetch, fetch.downloads)) === undefined) return false;
+  for (const name of await readdir(fetch.downloads)) {
+    const args = ['-x', join(fetch.downloads, name), fetch.root];
+    const output = await runCommand('dpkg', args, { timeoutMs: LOCAL_TIMEOUT_MS, log: fetch.log });
+    if (output === undefined) return false;
   }
   return true;
 }
@@ -121,46 +123,62 @@ async function unpack(
 async function addMissingLibraries(
   program: string,
   packages: readonly string[],
-  lists: readonly string[],
-  staging: string,
-  root: string,
+  fetch: Fetch,
 ): Promise<boolean> {
-  let parents: readonly string[] = packages;
+  let parents = packages;
   for (let round = 0; round < MAX_LIBRARY_ROUNDS; round += 1) {
-    if (await hasAllLibraries(program, root)) return true;
-    parents = await librariesToAdd(parents, lists);
-    for (const library of parents) await unpack([library], lists, staging, root);
+    if (await hasAllLibraries(program, fetch.root)) return true;
+    parents = await missingLibraries(parents, fetch);
+    // One by one: a package that cannot be had may turn out not to be needed.
+    for (const library of parents) await unpack([library], fetch);
   }
-  return hasAllLibraries(program, root);
+  return hasAllLibraries(program, fetch.root);
 }
 
 async function hasAllLibraries(program: string, root: string): Promise<boolean> {
   const output = await runCommand('ldd', [program], {
-    timeoutMs: LIST_TIMEOUT_MS,
+    timeoutMs: LOCAL_TIMEOUT_MS,
     env: { LD_LIBRARY_PATH: await libraryPathOf(root), PATH: '/usr/bin:/bin' },
   });
   return output !== undefined && !output.includes('not found');
 }
 
-/** The libraries among the direct dependencies that are not installed. */
-async function librariesToAdd(
-  parents: readonly string[],
-  lists: readonly string[],
-): Promise<readonly string[]> {
+/** The libraries among the direct dependencies of packages that are not installed here. */
+async function missingLibraries(parents: readonly string[], fetch: Fetch): Promise<readonly string[]> {
   if (parents.length === 0) return [];
-  const args = [...lists, 'depends', '--important', ...parents];
-  const output = (await runCommand('apt-cache', args, { timeoutMs: LIST_TIMEOUT_MS })) ?? '';
-  // `  Depends: libjemalloc2`, ` |Depends: libsystemd0`; a virtual package stands in angle brackets.
-  const names = [...output.matchAll(/Depends: ((?:lib|lua)[a-z0-9.+-]+)(?::\S+)?$/gm)].map(
-    (match) => match[1] ?? '',
-  );
+  const output = (await apt('apt-cache', ['depends', '--important', ...parents], fetch)) ?? '';
   const missing: string[] = [];
-  for (const name of new Set(names)) {
-    const query = ['--show', '--showformat', `\${db:Status-Status}`, name];
-    const status = await runCommand('dpkg-query', query, { timeoutMs: LIST_TIMEOUT_MS });
+  for (const name of parseLibraryDependencies(output)) {
+    const args = ['--show', '--showformat', DPKG_STATUS, name];
+    const status = await runCommand('dpkg-query', args, { timeoutMs: LOCAL_TIMEOUT_MS });
     if (status !== 'installed') missing.push(name);
   }
   return missing;
+}
+
+/**
+ * The names of libraries in the output of `apt-cache depends`, where a line is `  Depends: libjemalloc2`, with a `|`
+ * before an alternative and angle brackets around a virtual package.
+ */
+export function parseLibraryDependencies(output: string): readonly string[] {
+  const names = [...output.matchAll(/Depends: ((?:lib|lua)[a-z0-9.+-]+)(?::\S+)?$/gm)].map(
+    ([, name]) => name ?? '',
+  );
+  return [...new Set(names)];
+}
+
+function apt(
+  command: 'apt-get' | 'apt-cache',
+  args: readonly string[],
+  fetch: Pick<Fetch, 'settings' | 'log'>,
+  cwd?: string,
+): Promise<string | undefined> {
+  const options = fetch.settings.flatMap((setting) => ['-o', setting]);
+  return runCommand(command, [...options, ...args], {
+    timeoutMs: NETWORK_TIMEOUT_MS,
+    log: fetch.log,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
 }
 
 /** `usr/lib/<machine>` and the like, as the loader wants them. */

@@ -3,7 +3,7 @@
  * that, and not a password, is what protects the socket.
  */
 import { createHash } from 'node:crypto';
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { GatewayError } from '../../errors/gateway-error.js';
@@ -29,8 +29,9 @@ export interface InstanceFiles {
  * @throws STATE_INVALID when somebody else has that folder
  */
 export async function prepareInstanceFiles(folder: string): Promise<InstanceFiles> {
-  const data = join(folder, 'data');
-  await mkdir(data, { recursive: true, mode: 0o700 });
+  await mkdir(join(folder, 'data'), { recursive: true, mode: 0o700 });
+  // Redis tells its folder without symbolic links, and by that it is recognised.
+  const data = await realpath(join(folder, 'data'));
   let socket = join(folder, 'redis.sock');
   if (Buffer.byteLength(socket) > SOCKET_PATH_MAX_BYTES) {
     const name = createHash('sha256').update(folder).digest('hex').slice(0, 16);

@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { GatewayError } from '../../errors/gateway-error.js';
 import type { Log } from '../../observe/log.js';
-import { withinTime } from '../connection.js';
+import { oneShot, withinTime } from '../connection.js';
 import type { InstanceFiles } from './instance-files.js';
 import { probeRedis } from './probe.js';
 import { commandLineOf, endProcess, startTimeOf } from './process-identity.js';
@@ -67,12 +67,7 @@ async function pidBehindSocket(files: InstanceFiles): Promise<number | undefined
 }
 
 async function dataFolderOf(socket: string): Promise<string | undefined> {
-  const redis = new Redis({
-    path: socket,
-    lazyConnect: true,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-  });
+  const redis = new Redis(oneShot({ path: socket }, PROBE_TIMEOUT_MS));
   redis.on('error', () => {});
   try {
     const answer = await withinTime(async () => {

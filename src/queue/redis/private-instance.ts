@@ -64,11 +64,6 @@ export class PrivateInstance {
     return instance;
   }
 
-  /** The process id of the server that runs now. */
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
   /** Ends Redis: SIGTERM, which writes out its file, and SIGKILL after ten seconds. May be called again. */
   async stop(): Promise<void> {
     this.#stopping.abort();

@@ -1,7 +1,7 @@
 /** Asks a Redis what it is. One short connection, no waiting, no second try. */
 import { Redis, type RedisOptions } from 'ioredis';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { withinTime } from '../connection.js';
+import { oneShot, withinTime } from '../connection.js';
 
 /** BullMQ's Lua scripts need what came with Redis 6.2. */
 const OLDEST_MAJOR = 6;
@@ -27,23 +27,19 @@ export interface RedisFacts {
  * @throws REDIS_UNAVAILABLE when there is no answer within `timeoutMs`; CONFIG_INVALID when user or password are wrong
  */
 export async function probeRedis(connection: RedisOptions, timeoutMs: number): Promise<RedisFacts> {
-  const redis = new Redis({
-    ...connection,
-    lazyConnect: true,
-    connectTimeout: timeoutMs,
-    // The ready check would hide a wrong password behind endless reconnecting.
-    enableReadyCheck: false,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
+  const redis = new Redis(oneShot(connection, timeoutMs));
+  // A refused password shows only here; the call itself fails with a closed connection.
+  let lastEvent: unknown;
+  redis.on('error', (error) => {
+    lastEvent = error;
   });
-  redis.on('error', () => {});
   try {
     return await withinTime(async () => {
       await redis.connect();
       return parseInfo(await redis.info());
     }, timeoutMs);
   } catch (error) {
-    throw classifyProbeError(error);
+    throw refusal(lastEvent) ?? refusal(error) ?? error;
   } finally {
     redis.disconnect();
   }
@@ -75,13 +71,11 @@ export function isRecentEnough(version: string): boolean {
   return major > OLDEST_MAJOR || (major === OLDEST_MAJOR && minor >= OLDEST_MINOR);
 }
 
-function classifyProbeError(error: unknown): unknown {
+/** The error for a refused user or password, if this is what an error says. */
+function refusal(error: unknown): GatewayError | undefined {
   const cause = error instanceof GatewayError ? error.cause : error;
-  const reply =
-    cause instanceof Error && cause.name === 'ReplyError' ? cause.message.split(' ')[0] : undefined;
-  if (reply === undefined || !AUTHENTICATION_REPLIES.has(reply)) return error;
-  return new GatewayError('CONFIG_INVALID', 'Redis refuses the user or password', {
-    facts: { reply },
-    cause,
-  });
+  if (!(cause instanceof Error) || cause.name !== 'ReplyError') return undefined;
+  const reply = cause.message.split(' ')[0] ?? '';
+  if (!AUTHENTICATION_REPLIES.has(reply)) return undefined;
+  return new GatewayError('CONFIG_INVALID', 'Redis refuses the user or password', { facts: { reply } });
 }

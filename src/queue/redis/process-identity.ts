@@ -50,8 +50,13 @@ export async function endProcess(pid: number, graceMs: number): Promise<void> {
     }
     const deadlineMs = Date.now() + graceMs;
     while (Date.now() < deadlineMs) {
-      if (!isAlive(pid)) return;
+      if (!isAlive(pid) || (await isUnreaped(pid))) return;
       await pause(POLL_MS);
     }
   }
+}
+
+/** It has ended and waits for its parent to notice, which a container's first process may never do. */
+async function isUnreaped(pid: number): Promise<boolean> {
+  return process.platform === 'linux' && ((await commandLineOf(pid)) ?? '') === '';
 }

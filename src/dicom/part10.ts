@@ -1,0 +1,158 @@
+/**
+ * DICOM file meta information (PS3.10 §7.1): 128 bytes of preamble, `DICM`, and group 0002 in Explicit VR Little
+ * Endian. Both directions stand here so that they cannot drift apart. What follows group 0002 is the data set, which
+ * this file does not look at.
+ */
+import { GatewayError } from '../errors/gateway-error.js';
+import { trimPadding } from './padding.js';
+import { transferSyntax } from './transfer-syntaxes.js';
+
+/** Ours, derived from a UUID (PS3.5 §B.2); it never changes, so that files stay reproducible. */
+export const IMPLEMENTATION_CLASS_UID = '2.25.47809414141881900547405959218112175338';
+/** (0002,0013), at most 16 characters. */
+export const IMPLEMENTATION_VERSION_NAME = 'DRAWBRIDGE';
+
+const PREAMBLE_BYTES = 128;
+const META_OFFSET = PREAMBLE_BYTES + 4;
+/** No real file has an element this long in group 0002; a claim above it is a broken or hostile file. */
+const MAX_META_VALUE_BYTES = 1024 * 1024;
+/** VRs with a 32-bit length behind two reserved bytes (PS3.5 §7.1.2). */
+const LONG_VRS = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV']);
+
+const META = {
+  mediaStorageSopClassUid: 0x0002,
+  mediaStorageSopInstanceUid: 0x0003,
+  transferSyntaxUid: 0x0010,
+  implementationClassUid: 0x0012,
+  implementationVersionName: 0x0013,
+  sendingAe: 0x0017,
+  receivingAe: 0x0018,
+} as const;
+
+/** What the header of a file says about its data set. */
+export interface FileMetaContent {
+  readonly sopClassUid: string;
+  readonly sopInstanceUid: string;
+  readonly transferSyntaxUid: string;
+  /** Sending Application Entity Title (0002,0017): who called when the instance arrived. */
+  readonly sendingAe?: string;
+  /** Receiving Application Entity Title (0002,0018): whom they called. */
+  readonly receivingAe?: string;
+}
+
+export interface FileMeta extends FileMetaContent {
+  /** Where the data set begins: the length of preamble, prefix and group 0002 in bytes. */
+  readonly dataSetOffset: number;
+}
+
+/** The header of a file; the same content gives the same bytes, always. */
+export function formatFileMeta(content: FileMetaContent): Buffer {
+  const group = Buffer.concat([
+    // File Meta Information Version (0002,0001): OB, two bytes 00 01.
+    Buffer.from([0x02, 0x00, 0x01, 0x00, 0x4f, 0x42, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01]),
+    formatElement(META.mediaStorageSopClassUid, 'UI', content.sopClassUid),
+    formatElement(META.mediaStorageSopInstanceUid, 'UI', content.sopInstanceUid),
+    formatElement(META.transferSyntaxUid, 'UI', content.transferSyntaxUid),
+    formatElement(META.implementationClassUid, 'UI', IMPLEMENTATION_CLASS_UID),
+    formatElement(META.implementationVersionName, 'SH', IMPLEMENTATION_VERSION_NAME),
+    ...(content.sendingAe ? [formatElement(META.sendingAe, 'AE', content.sendingAe)] : []),
+    ...(content.receivingAe ? [formatElement(META.receivingAe, 'AE', content.receivingAe)] : []),
+  ]);
+  const groupLength = Buffer.from([0x02, 0x00, 0x00, 0x00, 0x55, 0x4c, 0x04, 0x00, 0, 0, 0, 0]);
+  groupLength.writeUInt32LE(group.length, 8);
+  return Buffer.concat([Buffer.alloc(PREAMBLE_BYTES), Buffer.from('DICM', 'latin1'), groupLength, group]);
+}
+
+/** Values have even length: UI is padded with NUL, text with a blank (PS3.5 §6.2). */
+function formatElement(element: number, vr: 'UI' | 'SH' | 'AE', value: string): Buffer {
+  const text = value.length % 2 === 0 ? value : `${value}${vr === 'UI' ? '\0' : ' '}`;
+  const head = Buffer.alloc(8);
+  head.writeUInt16LE(0x0002, 0);
+  head.writeUInt16LE(element, 2);
+  head.write(vr, 4, 'latin1');
+  head.writeUInt16LE(text.length, 6);
+  return Buffer.concat([head, Buffer.from(text, 'latin1')]);
+}
+
+/**
+ * Reads the header from the first bytes of a file. Liberal: the group length may be missing or wrong, elements may
+ * stand in any order, and unknown ones are passed over.
+ * @returns undefined when `head` ends before the header does: call again with more
+ * @throws DATASET_UNREADABLE when it is no Part 10 file, or one of the three UIDs is missing
+ */
+export function parseFileMeta(head: Buffer): FileMeta | undefined {
+  if (head.length < META_OFFSET) return undefined;
+  if (head.toString('latin1', PREAMBLE_BYTES, META_OFFSET) !== 'DICM') {
+    throw unreadable('file is not DICOM: it has no DICM prefix', PREAMBLE_BYTES);
+  }
+  const values = new Map<number, string>();
+  let declaredEnd = -1;
+  let offset = META_OFFSET;
+  for (;;) {
+    // A deflated data set may begin with any two bytes, so there the group length must be believed.
+    if (offset === declaredEnd && isDeflated(values.get(META.transferSyntaxUid))) break;
+    if (head.length < offset + 2) return undefined;
+    if (head.readUInt16LE(offset) !== 0x0002) break;
+    const element = readElement(head, offset);
+    if (element === undefined) return undefined;
+    if (element.number === 0x0000 && element.value.length === 4) {
+      declaredEnd = element.end + element.value.readUInt32LE(0);
+    }
+    values.set(element.number, trimPadding(element.value.toString('latin1')));
+    offset = element.end;
+  }
+  const sendingAe = values.get(META.sendingAe);
+  const receivingAe = values.get(META.receivingAe);
+  return {
+    sopClassUid: required(values, META.mediaStorageSopClassUid, 'Media Storage SOP Class UID'),
+    sopInstanceUid: required(values, META.mediaStorageSopInstanceUid, 'Media Storage SOP Instance UID'),
+    transferSyntaxUid: required(values, META.transferSyntaxUid, 'Transfer Syntax UID'),
+    ...(sendingAe ? { sendingAe } : {}),
+    ...(receivingAe ? { receivingAe } : {}),
+    dataSetOffset: offset,
+  };
+}
+
+interface MetaElement {
+  readonly number: number;
+  readonly value: Buffer;
+  readonly end: number;
+}
+
+/** One element of group 0002; undefined when it is not all there. */
+function readElement(head: Buffer, offset: number): MetaElement | undefined {
+  if (head.length < offset + 12) return undefined;
+  const vr = head.toString('latin1', offset + 4, offset + 6);
+  let start = offset + 8;
+  let length = head.readUInt16LE(offset + 6);
+  if (LONG_VRS.has(vr)) {
+    start = offset + 12;
+    length = head.readUInt32LE(offset + 8);
+  } else if (!/^[A-Z]{2}$/.test(vr)) {
+    // Old writers left group 0002 in Implicit VR.
+    length = head.readUInt32LE(offset + 4);
+  }
+  if (length > MAX_META_VALUE_BYTES) {
+    throw unreadable(`file meta element is longer than ${MAX_META_VALUE_BYTES} bytes: ${length}`, offset);
+  }
+  if (head.length < start + length) return undefined;
+  return {
+    number: head.readUInt16LE(offset + 2),
+    value: head.subarray(start, start + length),
+    end: start + length,
+  };
+}
+
+function isDeflated(transferSyntaxUid: string | undefined): boolean {
+  return transferSyntaxUid !== undefined && transferSyntax(transferSyntaxUid).encoding === 'deflated-le';
+}
+
+function required(values: ReadonlyMap<number, string>, element: number, name: string): string {
+  const value = values.get(element);
+  if (value) return value;
+  throw unreadable(`file meta information has no ${name}`, META_OFFSET);
+}
+
+function unreadable(message: string, offset: number): GatewayError {
+  return new GatewayError('DATASET_UNREADABLE', message, { facts: { offset } });
+}

@@ -1,0 +1,79 @@
+/**
+ * POST /api/jmix: an envelope as an archive. 201 when it is durable, 200 when it was here before; nothing of the body is
+ * asked for before the head has passed (RFC 9110 §10.1.1).
+ */
+import type { IncomingMessage } from 'node:http';
+import { Transform, type TransformCallback } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { RequestHandler } from 'express';
+import { GatewayError } from '../../errors/gateway-error.js';
+import type { PeerLocals } from '../peer-app.js';
+import type { ArchiveMediaType, PeerApi } from '../ports.js';
+
+const MEDIA_TYPES: Readonly<Record<string, ArchiveMediaType>> = {
+  'application/x-tar': 'application/x-tar',
+  'application/gzip': 'application/gzip',
+  'application/x-gzip': 'application/gzip',
+  'application/zip': 'application/zip',
+};
+
+export function postEnvelope(
+  api: PeerApi,
+  maxBytes: number,
+): RequestHandler<Record<string, string>, unknown, unknown, unknown, PeerLocals> {
+  return async (request, response) => {
+    const { peerId } = response.locals;
+    const mediaType = mediaTypeOf(request);
+    assertFits(request, maxBytes);
+    const refusal = api.admission();
+    if (refusal !== undefined) throw refusal;
+
+    const gone = new AbortController();
+    response.on('close', () => {
+      if (!response.writableFinished)
+        gone.abort(new GatewayError('CANCELLED', 'the sender closed the connection'));
+    });
+    if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+    const body = limitTo(maxBytes);
+    // A failure reaches the receiver through the body, and is answered there.
+    pipeline(request, body).catch(() => undefined);
+    const { id, created } = await api.receive({ peerId, body, mediaType, signal: gone.signal });
+    response
+      .status(created ? 201 : 200)
+      .location(`/api/jmix/${id}/status`)
+      .json({ id, status: created ? 'created' : 'exists' });
+  };
+}
+
+function mediaTypeOf(request: IncomingMessage): ArchiveMediaType {
+  const text = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  const mediaType = Object.hasOwn(MEDIA_TYPES, text) ? MEDIA_TYPES[text] : undefined;
+  if (mediaType === undefined) {
+    throw new GatewayError(
+      'MEDIA_TYPE_UNSUPPORTED',
+      'expected Content-Type application/x-tar, application/gzip or application/zip',
+    );
+  }
+  return mediaType;
+}
+
+function assertFits(request: IncomingMessage, maxBytes: number): void {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > maxBytes) throw tooLarge(maxBytes);
+}
+
+function limitTo(maxBytes: number): Transform {
+  let bytes = 0;
+  return new Transform({
+    highWaterMark: 1024 * 1024,
+    transform(chunk: Buffer, _encoding, done: TransformCallback) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) done(tooLarge(maxBytes));
+      else done(null, chunk);
+    },
+  });
+}
+
+function tooLarge(maxBytes: number): GatewayError {
+  return new GatewayError('ENVELOPE_TOO_LARGE', `the archive is larger than the limit of ${maxBytes} bytes`);
+}

@@ -1,0 +1,65 @@
+/** Which peer stands behind a connection: by its client certificate, and by nothing else. */
+
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { GatewayError } from '../errors/gateway-error.js';
+import type { Log } from '../observe/log.js';
+import type { PeerApi, PeerCertificate } from './ports.js';
+
+/** A stranger is logged this often, not at each of its requests. */
+const STRANGER_LOG_EVERY_MS = 60_000;
+/** Strangers remembered for that; more are not told apart. */
+const MAX_STRANGERS = 1_000;
+
+export interface Connected {
+  readonly socket: Socket;
+}
+
+/** @returns the function that names the peer of a request; it throws NOT_AUTHORISED for a stranger */
+export function createPeerIdentity(api: PeerApi, log: Log): (request: Connected) => string {
+  const loggedAtMs = new Map<string, number>();
+
+  const stranger = (fingerprint: string, address: string | undefined) => {
+    const nowMs = Date.now();
+    if (nowMs - (loggedAtMs.get(fingerprint) ?? 0) < STRANGER_LOG_EVERY_MS) return;
+    if (loggedAtMs.size >= MAX_STRANGERS) loggedAtMs.clear();
+    loggedAtMs.set(fingerprint, nowMs);
+    log.warn(
+      { event: 'peer.unknown', fingerprint, remoteAddress: address },
+      'a certificate that no peer has pinned; to accept it, add it to certificateFingerprints of the peer',
+    );
+  };
+
+  return (request) => {
+    const certificate = certificateOf(request.socket);
+    if (certificate === undefined) {
+      stranger('none', request.socket.remoteAddress);
+      throw new GatewayError('NOT_AUTHORISED', 'a client certificate is required');
+    }
+    const peerId = api.identify(certificate);
+    if (peerId === undefined) {
+      stranger(certificate.fingerprint, request.socket.remoteAddress);
+      throw new GatewayError(
+        'NOT_AUTHORISED',
+        `the certificate ${certificate.fingerprint} is not pinned here`,
+      );
+    }
+    return peerId;
+  };
+}
+
+function certificateOf(socket: Socket): PeerCertificate | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const { fingerprint256, subject, subjectaltname } = socket.getPeerCertificate();
+  if (fingerprint256 === undefined) return undefined;
+  const commonName: unknown = subject?.CN;
+  const dnsNames = (subjectaltname ?? '')
+    .split(', ')
+    .filter((name) => name.startsWith('DNS:'))
+    .map((name) => name.slice(4));
+  return {
+    fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(),
+    authorized: socket.authorized,
+    names: typeof commonName === 'string' ? [...dnsNames, commonName] : dnsNames,
+  };
+}

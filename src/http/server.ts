@@ -1,0 +1,85 @@
+/** Listeners, HTTPS and plain, that stop in bounded time. */
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+
+/** No request sends more header than this. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** A connection on which nothing moves for this long is closed; a slow upload of hours is none. */
+const STALL_TIMEOUT_MS = 120_000;
+const HEADERS_TIMEOUT_MS = 30_000;
+/** Above the keep-alive time of our own client, so that we are not the one to close first. */
+const KEEP_ALIVE_MS = 30_000;
+
+export interface HttpListener {
+  readonly port: number;
+  /** Takes no new connection, lets requests end within `graceMs`, then closes all. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly app: RequestListener;
+}
+
+export interface TlsListenOptions extends ListenOptions {
+  /** PEM */
+  readonly certificate: string;
+  /** PEM */
+  readonly privateKey: string;
+  /** PEM of the CAs that may vouch for client certificates, where they are not pinned. */
+  readonly authorities: readonly string[];
+}
+
+/** HTTPS, TLS 1.2 or later; asks for a client certificate, which the app judges by its pins. */
+export function listenTls(options: TlsListenOptions): Promise<HttpListener> {
+  const server = createHttpsServer(
+    {
+      cert: options.certificate,
+      key: options.privateKey,
+      minVersion: 'TLSv1.2',
+      requestCert: true,
+      rejectUnauthorized: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      ...(options.authorities.length === 0 ? {} : { ca: [...options.authorities] }),
+    },
+    options.app,
+  );
+  return listen(server, options);
+}
+
+/** Plain HTTP, for loopback or behind a proxy. */
+export function listenPlain(options: ListenOptions): Promise<HttpListener> {
+  return listen(createHttpServer({ maxHeaderSize: MAX_HEADER_BYTES }, options.app), options);
+}
+
+async function listen(server: Server, { host, port, app }: ListenOptions): Promise<HttpListener> {
+  // An upload may take hours: what counts is that it moves.
+  server.requestTimeout = 0;
+  server.headersTimeout = HEADERS_TIMEOUT_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.timeout = STALL_TIMEOUT_MS;
+  // Handlers answer `Expect: 100-continue` themselves, after they have looked at the head.
+  server.on('checkContinue', app);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * confirm: tells the sender how it ended, by a signed receipt. The receipt is written before it is sent, and is the
+ * same text at every attempt; a peer that cannot be called fetches it. Commit point: the record says `confirmed`.
+ */
+import { formatTimestamp } from '../domain/clock.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { advanceReception, type Reception } from '../domain/reception.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { formatAuditEntry, signAuditEntry } from '../jmix/audit-trail.js';
+import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
+import { readOutcomes } from './deliver.js';
+import type { InboundParts } from './parts.js';
+import { readOpenedInstances } from './verify.js';
+
+/** A receipt for each way it can end: a refusal may be followed by success, when an operator has mended the cause. */
+const RECEIPT_DOCUMENTS = { stored: 'receipt.jws', refused: 'refusal.jws' } as const;
+
+type Outcome = Receipt['outcome'];
+
+/** @throws PEER_UNREACHABLE, PEER_BUSY, PEER_REFUSED */
+export async function confirm(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
+  const reception = await parts.receptions.read(id);
+  const outcome = reception === undefined ? undefined : outcomeDue(reception);
+  if (reception === undefined || outcome === undefined) return;
+  const peer = parts.peers.get(reception.senderId);
+  // To a sender that we do not know, nothing is owed, and nothing is told.
+  if (peer !== undefined) {
+    const receipt = await receiptOf(parts, reception, outcome);
+    if (peer.url !== undefined) await parts.transportTo(peer.id).sendReceipt(id, receipt, signal);
+  }
+  await parts.receptions.update(id, (record) => {
+    if (outcomeDue(record) !== outcome) return record;
+    const event =
+      outcome === 'stored' ? ({ type: 'confirmed' } as const) : ({ type: 'refusal-confirmed' } as const);
+    return advanceReception(record, event, parts.clock.now());
+  });
+  parts.log.info({ event: 'receipt.issued', reception: id, outcome });
+}
+
+/**
+ * The receipt for an envelope that this peer sent, once there is one; made here if `confirm` has not come to it.
+ */
+export async function receiptFor(
+  parts: InboundParts,
+  peerId: string,
+  id: EnvelopeId,
+): Promise<Buffer | undefined> {
+  const reception = await parts.receptions.read(id);
+  if (reception === undefined || (reception.fromPeerId !== peerId && reception.senderId !== peerId))
+    return undefined;
+  if (reception.progress === 'delivered' || reception.progress === 'confirmed') {
+    return receiptOf(parts, reception, 'stored');
+  }
+  return outcomeDue(reception) === 'refused' || reception.refusalConfirmed === true
+    ? receiptOf(parts, reception, 'refused')
+    : undefined;
+}
+
+function outcomeDue(reception: Reception): Outcome | undefined {
+  if (reception.progress === 'delivered') return 'stored';
+  if (reception.refusalConfirmed === true || reception.progress === 'confirmed') return undefined;
+  if (reception.quarantined !== undefined) return 'refused';
+  const outcomes = Object.values(reception.pacs);
+  const ended = outcomes.length > 0 && outcomes.every((outcome) => outcome.state !== 'pending');
+  return ended && reception.progress === 'verified' ? 'refused' : undefined;
+}
+
+async function receiptOf(parts: InboundParts, reception: Reception, outcome: Outcome): Promise<Buffer> {
+  const name = RECEIPT_DOCUMENTS[outcome];
+  const known = await parts.receptions.readDocument(reception.id, name);
+  if (known !== undefined) return known;
+  const { privateKey, publicKey } = parts.keys.signing;
+  const jws = signReceipt(await state(parts, reception, outcome), privateKey, publicKey);
+  await parts.receptions.writeDocument(reception.id, name, jws);
+  return jws;
+}
+
+async function state(parts: InboundParts, reception: Reception, outcome: Outcome): Promise<Receipt> {
+  const nowMs = parts.clock.now();
+  const { id, name } = parts.site;
+  const step = (event: string, atMs: number) =>
+    formatAuditEntry(
+      signAuditEntry(
+        { event, by: { id, name }, timestamp: formatTimestamp(atMs) },
+        parts.keys.signing.privateKey,
+        reception.id,
+      ),
+    );
+  const deliveredAtMs = reception.steps.findLast((each) => each.event === 'delivered')?.atMs ?? nowMs;
+  return {
+    version: 1,
+    envelope_id: reception.id,
+    manifest_sha256: reception.manifestSha256,
+    receiver: { id, name },
+    outcome,
+    issued_at: formatTimestamp(nowMs),
+    ...(outcome === 'stored' ? {} : { reason: reasonOf(reception) }),
+    audit: [
+      step('received', reception.receivedAtMs),
+      ...(outcome === 'stored' ? [step('stored', deliveredAtMs)] : []),
+    ],
+    instances: reception.progress === 'received' ? [] : await instancesOf(parts, reception),
+  };
+}
+
+function reasonOf(reception: Reception): { code: string; message: string } {
+  // A signature that failed is told without detail: it would only teach a forger.
+  if (reception.quarantined !== undefined) {
+    return { code: reception.quarantined.code, message: reception.quarantined.message.slice(0, 500) };
+  }
+  const refused = Object.values(reception.pacs).reduce((sum, outcome) => sum + outcome.refusedCount, 0);
+  return {
+    code: 'PACS_REFUSED',
+    message: `the PACS of the receiving site refused ${refused} of ${reception.instanceCount ?? 0} instances`,
+  };
+}
+
+/** Instances that every PACS has; with the hash of what went there, which must be the same for all. */
+async function instancesOf(parts: InboundParts, reception: Reception): Promise<ReceiptInstance[]> {
+  if (Object.keys(reception.pacs).length === 0) return [];
+  const byPacs = await Promise.all(
+    Object.keys(reception.pacs).map(
+      async (name) => [name, await readOutcomes(parts, reception.id, name)] as const,
+    ),
+  );
+  const rows: ReceiptInstance[] = [];
+  for (const { sopInstanceUid } of await readOpenedInstances(parts, reception.id)) {
+    const status: Record<string, string> = {};
+    const hashes = new Set<string>();
+    for (const [name, outcomes] of byPacs) {
+      const outcome = outcomes.get(sopInstanceUid);
+      if (outcome?.status === undefined || outcome.result === 'refused') continue;
+      status[name] = outcome.status;
+      if (outcome.sha256 !== undefined) hashes.add(outcome.sha256);
+    }
+    const [sha256, ...others] = hashes;
+    if (sha256 === undefined) continue;
+    if (others.length > 0)
+      throw new GatewayError('FAULT', 'two PACS were sent different bytes of one instance');
+    rows.push({ sop_instance_uid: sopInstanceUid, sha256, status });
+  }
+  return rows;
+}

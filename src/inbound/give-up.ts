@@ -1,0 +1,108 @@
+/**
+ * What a failed step does to the record. A failure of the envelope itself sends it to quarantine, and its sender gets a
+ * refusal receipt; a failure of a PACS is that PACS's outcome; everything else parks the reception for an operator.
+ */
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { LastError, Parking } from '../domain/parking.js';
+import { advanceReception, type DueStep } from '../domain/reception.js';
+import type { ErrorCode } from '../errors/codes.js';
+import type { GatewayError } from '../errors/gateway-error.js';
+import { discardFolder, moveFolder } from '../spool/envelope-store.js';
+import { settle } from './deliver.js';
+import { enqueueNext, type InboundParts } from './parts.js';
+
+/** The envelope is to blame, so that trying it again cannot help. */
+const ENVELOPE_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ENVELOPE_MALFORMED',
+  'MANIFEST_INVALID',
+  'METADATA_INVALID',
+  'ARCHIVE_UNSAFE',
+  'ENVELOPE_TOO_LARGE',
+  'ENCRYPTION_PARAMETERS_INVALID',
+  'ASSERTION_INVALID',
+  'ASSERTION_EXPIRED',
+  'SIGNER_NOT_PINNED',
+  'RECIPIENT_MISMATCH',
+  'PAYLOAD_HASH_MISMATCH',
+  'PAYLOAD_DECRYPT_FAILED',
+  'PAYLOAD_INCONSISTENT',
+]);
+
+/** Notes that a step failed and when it is tried again. */
+export async function noteReceptionFailure(
+  parts: InboundParts,
+  step: DueStep,
+  id: EnvelopeId,
+  error: GatewayError,
+  attempt: number,
+  nextAttemptAtMs: number,
+): Promise<void> {
+  const lastError: LastError = { ...parking(parts, step, error), attempt, nextAttemptAtMs };
+  await parts.receptions.update(id, (record) => {
+    const outcome = step.pacs === undefined ? undefined : record.pacs[step.pacs];
+    if (step.pacs !== undefined && outcome !== undefined && record.progress === 'verified') {
+      const event = { type: 'pacs', name: step.pacs, outcome: { ...outcome, lastError } } as const;
+      return advanceReception(record, event, parts.clock.now());
+    }
+    return advanceReception(record, { type: 'failed', error: lastError }, parts.clock.now());
+  });
+}
+
+/** Ends a step that will not be tried again by itself. */
+export async function giveUpReception(
+  parts: InboundParts,
+  step: DueStep,
+  id: EnvelopeId,
+  error: GatewayError,
+): Promise<void> {
+  const parked = parking(parts, step, error);
+  if (step.stage === 'deliver' && step.pacs !== undefined) {
+    await refuseByPacs(parts, step.pacs, id, parked);
+  } else if ((step.stage === 'open' || step.stage === 'verify') && ENVELOPE_FAILURES.has(error.code)) {
+    await quarantine(parts, id, parked);
+  } else {
+    await parts.receptions.update(id, (record) =>
+      advanceReception(record, { type: 'parked', parking: parked }, parts.clock.now()),
+    );
+    parts.log.warn({ event: 'reception.parked', reception: id, stage: step.stage, code: error.code });
+  }
+}
+
+async function quarantine(parts: InboundParts, id: EnvelopeId, parked: Parking): Promise<void> {
+  await discardFolder(parts.layout, parts.layout.stagingOf(id));
+  await moveFolder(parts.layout.inboxEnvelope(id), parts.layout.quarantinedEnvelope(id));
+  const record = await parts.receptions.update(id, (current) =>
+    advanceReception(current, { type: 'quarantined', parking: parked }, parts.clock.now()),
+  );
+  parts.log.warn({
+    event: 'reception.quarantined',
+    reception: id,
+    sender: record.senderId,
+    code: parked.code,
+  });
+  await enqueueNext(parts, record);
+}
+
+async function refuseByPacs(
+  parts: InboundParts,
+  name: string,
+  id: EnvelopeId,
+  parked: Parking,
+): Promise<void> {
+  await parts.receptions.update(id, (record) => {
+    const outcome = record.pacs[name];
+    if (outcome === undefined || record.progress !== 'verified') return record;
+    const lastError = { ...parked, attempt: 0 };
+    return advanceReception(
+      record,
+      { type: 'pacs', name, outcome: { ...outcome, state: 'refused', lastError } },
+      parts.clock.now(),
+    );
+  });
+  parts.log.warn({ event: 'reception.refused_by_pacs', reception: id, pacs: name, code: parked.code });
+  await settle(parts, id);
+}
+
+function parking(parts: InboundParts, step: DueStep, error: GatewayError): Parking {
+  return { code: error.code, message: error.message, stage: step.stage, atMs: parts.clock.now() };
+}

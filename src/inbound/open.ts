@@ -1,0 +1,75 @@
+/**
+ * open: inbox → staging. Verifies signatures against the keys pinned for the sender, decrypts, and proves every byte;
+ * what lies in staging meanwhile is read by nobody. Commit point: the record says `opened`.
+ */
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { advanceReception, type Reception } from '../domain/reception.js';
+import { openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
+import type { Trust } from '../jmix/signatures.js';
+import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
+import { discardFolder } from '../spool/envelope-store.js';
+import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
+
+/** @throws what `openEnvelope` throws; SPOOL_WRITE_FAILED */
+export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
+  const reception = await parts.receptions.read(id);
+  if (reception?.progress === 'received' && reception.quarantined === undefined) {
+    const staging = parts.layout.stagingOf(id);
+    await discardFolder(parts.layout, staging);
+    try {
+      await mkdir(staging, { mode: 0o700 });
+      const opened = await openInto(parts, staging, reception, signal);
+      await syncTree(staging);
+      await parts.receptions.update(id, (record) =>
+        advanceReception(
+          record,
+          { type: 'opened', signedBy: opened.signedBy ?? 'nobody', dialect: opened.dialect },
+          parts.clock.now(),
+        ),
+      );
+      parts.log.info({ event: 'envelope.opened', reception: id, files: opened.files.length });
+    } catch (error) {
+      await discardFolder(parts.layout, staging);
+      throw isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
+    }
+  }
+  await enqueueNext(parts, await parts.receptions.read(id));
+}
+
+async function openInto(
+  parts: InboundParts,
+  staging: string,
+  reception: Reception,
+  signal: AbortSignal,
+): Promise<OpenedEnvelope> {
+  const folders = new Set<string>();
+  return openEnvelope({
+    source: await openEnvelopeFolder(parts.layout.inboxEnvelope(reception.id)),
+    recipientKeys: [parts.keys.encryption.privateKey],
+    trust: trustIn(parts, reception.senderId),
+    nowMs: parts.clock.now(),
+    limits: { maxEntries: MAX_ENTRIES, maxBytes: parts.maxEnvelopeBytes },
+    signal,
+    async stage(name) {
+      // The name has passed the payload's rules: relative, plain, no dots.
+      const path = join(staging, name);
+      const folder = dirname(path);
+      if (!folders.has(folder)) {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        folders.add(folder);
+      }
+      return createWriteStream(path, { flags: 'wx', mode: 0o600 });
+    },
+  });
+}
+
+/** A sender that is not configured has no pinned key, so nothing of it is accepted. */
+function trustIn(parts: InboundParts, senderId: string): Trust {
+  const peer = parts.peers.get(senderId);
+  const keys = peer?.signingKeys ?? [];
+  return peer?.allowUnsigned === true ? { kind: 'allow-unsigned', keys } : { kind: 'pinned', keys };
+}

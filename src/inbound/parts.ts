@@ -1,0 +1,36 @@
+/** What the receiving side's steps are made of; compose builds it once per process. */
+import type { Clock } from '../domain/clock.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Pacs, Peer } from '../domain/peer.js';
+import { type DueStep, nextReceptionSteps, type Reception } from '../domain/reception.js';
+import type { Site } from '../domain/site.js';
+import type { Log } from '../observe/log.js';
+import type { Layout } from '../spool/layout.js';
+import type { RecordStore } from '../spool/record-store.js';
+import type { Transport } from '../transport/transport.js';
+import type { SiteKeys } from '../trust/site-keys.js';
+
+export interface InboundParts {
+  readonly site: Site;
+  readonly keys: SiteKeys;
+  readonly layout: Layout;
+  readonly receptions: RecordStore<Reception>;
+  readonly peers: ReadonlyMap<string, Peer>;
+  readonly pacs: ReadonlyMap<string, Pacs>;
+  readonly maxEnvelopeBytes: number;
+  /** @throws PEER_REFUSED when the peer is not configured, or has no url */
+  transportTo(peerId: string): Transport;
+  /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
+  enqueue(step: DueStep, id: EnvelopeId): Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Files of one envelope: a study of 100,000 instances passes. */
+export const MAX_ENTRIES = 200_000;
+
+/** Puts every step on its queue that the record waits for. */
+export async function enqueueNext(parts: InboundParts, reception: Reception | undefined): Promise<void> {
+  if (reception === undefined) return;
+  for (const step of nextReceptionSteps(reception)) await parts.enqueue(step, reception.id);
+}

@@ -1,0 +1,122 @@
+/**
+ * receive: an uploaded archive → the inbox. Commit point: the reception record, written when the envelope is durable
+ * under its name; only then may the sender hear 201. What is checked here is what the sender can mend at once: the
+ * archive, the manifest, the address. Signatures and payload are checked by `open`, and a failure there is told by a
+ * refusal receipt.
+ */
+import { rm } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Reception } from '../domain/reception.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import type { ArchiveMediaType } from '../jmix/archive-media-type.js';
+import { sha256Hex } from '../jmix/digest.js';
+import { unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
+import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { type Manifest, readManifest } from '../jmix/manifest.js';
+import { classifyDiskError } from '../spool/atomic.js';
+import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
+import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
+
+export interface Upload {
+  /** The peer whose certificate the connection has. */
+  readonly peerId: string;
+  readonly body: Readable;
+  readonly mediaType: ArchiveMediaType;
+  readonly signal: AbortSignal;
+}
+
+export interface Received {
+  readonly id: EnvelopeId;
+  /** False for the same envelope again. */
+  readonly created: boolean;
+}
+
+/** @returns the function that takes uploads; one at a time for each envelope id */
+export function createReceiver(parts: InboundParts): (upload: Upload) => Promise<Received> {
+  const committing = new Map<EnvelopeId, Promise<unknown>>();
+
+  /**
+   * @throws ENVELOPE_MALFORMED, MANIFEST_INVALID, ARCHIVE_UNSAFE, ENVELOPE_TOO_LARGE, RECIPIENT_MISMATCH,
+   *   ENVELOPE_EXISTS, SPOOL_WRITE_FAILED, CANCELLED
+   */
+  return async (upload) => {
+    const folder = await openScratchFolder(parts.layout, 'receive').catch((error: unknown) => {
+      throw classifyDiskError(error);
+    });
+    try {
+      const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
+      await unpackEnvelopeArchive(upload.body, upload.mediaType, folder, limits, {
+        signal: upload.signal,
+        scratchFile: `${folder}.zip`,
+      });
+      const source = await openEnvelopeFolder(folder);
+      const manifest = readManifest(source.manifest);
+      assertAddressedTo(parts.site.id, manifest);
+      while (committing.has(manifest.id)) await committing.get(manifest.id)?.catch(() => undefined);
+      const work = commit(parts, upload, folder, source, manifest);
+      committing.set(manifest.id, work);
+      try {
+        return await work;
+      } finally {
+        committing.delete(manifest.id);
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+}
+
+function assertAddressedTo(siteId: string, manifest: Manifest): void {
+  if (manifest.receivers.some((receiver) => receiver.id === siteId)) return;
+  throw new GatewayError('RECIPIENT_MISMATCH', `the envelope is not addressed to ${siteId}`);
+}
+
+async function commit(
+  parts: InboundParts,
+  upload: Upload,
+  folder: string,
+  source: EnvelopeSource,
+  manifest: Manifest,
+): Promise<Received> {
+  const { id } = manifest;
+  const manifestSha256 = sha256Hex(source.manifest);
+  const known = await parts.receptions.read(id);
+  if (known !== undefined) {
+    if (known.manifestSha256 === manifestSha256) return { id, created: false };
+    throw new GatewayError('ENVELOPE_EXISTS', 'another envelope was received before under this id');
+  }
+  const reception: Reception = {
+    id,
+    revision: 1,
+    senderId: manifest.sender.id,
+    senderName: parts.peers.get(manifest.sender.id)?.name ?? manifest.sender.id,
+    fromPeerId: upload.peerId,
+    manifestSha256,
+    sizeBytes: source.payload.kind === 'sealed' ? source.payload.sizeBytes : 0,
+    receivedAtMs: parts.clock.now(),
+    progress: 'received',
+    pacs: {},
+    steps: [],
+  };
+  try {
+    await promoteFolder(parts.layout, folder, parts.layout.inboxEnvelope(id));
+    // Manifest and signature outlive the envelope: they are the custody chain's first link.
+    await parts.receptions.writeDocument(id, 'manifest.json', source.manifest);
+    if (source.jws !== undefined) await parts.receptions.writeDocument(id, 'manifest.jws', source.jws);
+    await parts.receptions.create(reception);
+  } catch (error) {
+    throw isGatewayError(error) ? error : classifyDiskError(error);
+  }
+  parts.log.info({
+    event: 'envelope.received',
+    reception: id,
+    peer: upload.peerId,
+    bytes: reception.sizeBytes,
+  });
+  // The envelope is ours now, whether or not Redis is there: the job is derived from the record again.
+  await enqueueNext(parts, reception).catch((error: unknown) => {
+    parts.log.warn({ event: 'queue.add_failed', reception: id, reason: String(error) });
+  });
+  return { id, created: true };
+}

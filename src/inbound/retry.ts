@@ -1,0 +1,24 @@
+/** An operator says: again. What was quarantined is opened anew, a PACS that refused is asked again. */
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { advanceReception, receptionState } from '../domain/reception.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { moveFolder } from '../spool/envelope-store.js';
+import { enqueueNext, type InboundParts } from './parts.js';
+
+/** @throws ENVELOPE_NOT_FOUND, STATE_INVALID when nothing of it waits for an operator */
+export async function retryReception(parts: InboundParts, id: EnvelopeId): Promise<void> {
+  const reception = await parts.receptions.read(id);
+  if (reception === undefined) throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is no such reception');
+  const state = receptionState(reception);
+  if (state !== 'quarantined' && state !== 'parked' && state !== 'refused') {
+    throw new GatewayError('STATE_INVALID', `a reception that is ${state} needs no retry`);
+  }
+  if (reception.quarantined !== undefined) {
+    await moveFolder(parts.layout.quarantinedEnvelope(id), parts.layout.inboxEnvelope(id));
+  }
+  const record = await parts.receptions.update(id, (current) =>
+    advanceReception(current, { type: 'retried' }, parts.clock.now()),
+  );
+  parts.log.info({ event: 'reception.retried', reception: id });
+  await enqueueNext(parts, record);
+}

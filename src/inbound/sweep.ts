@@ -1,0 +1,21 @@
+/** Forgets received studies that our PACS has had for long enough. Records, manifests and receipts are kept. */
+import { discardFolder, folderExists } from '../spool/envelope-store.js';
+import type { InboundParts } from './parts.js';
+
+/** @returns the number of studies forgotten */
+export async function sweepReceptions(parts: InboundParts, keepMs: number): Promise<number> {
+  let forgotten = 0;
+  for (const id of await parts.receptions.ids()) {
+    const reception = await parts.receptions.read(id);
+    if (reception?.progress !== 'confirmed') continue;
+    const deliveredAtMs = reception.steps.findLast((step) => step.event === 'delivered')?.atMs;
+    if (deliveredAtMs === undefined || parts.clock.now() - deliveredAtMs < keepMs) continue;
+    const folders = [parts.layout.openedOf(id), parts.layout.inboxEnvelope(id)];
+    const present = await Promise.all(folders.map(folderExists));
+    if (!present.includes(true)) continue;
+    for (const folder of folders) await discardFolder(parts.layout, folder);
+    parts.log.info({ event: 'reception.swept', reception: id });
+    forgotten += 1;
+  }
+  return forgotten;
+}

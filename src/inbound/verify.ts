@@ -1,0 +1,168 @@
+/**
+ * verify: do the instances say of themselves what the payload says of them? Then staging becomes `opened/<id>`, which
+ * others may read. Commit point: the record says `verified`, with the PACS that get the study.
+ */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TAGS } from '../dicom/tags.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { advanceReception, type Reception } from '../domain/reception.js';
+import { parseUid, type Uid } from '../domain/uid.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { METADATA_FILE } from '../jmix/metadata.js';
+import { moveFolder } from '../spool/envelope-store.js';
+import { readInstanceFile } from '../spool/instance-file.js';
+import { enqueueNext, type InboundParts } from './parts.js';
+import { readReceivedStudyUid } from './received-metadata.js';
+
+/** The document beside a reception record that lists what goes to the PACS. */
+export const INSTANCES_DOCUMENT = 'instances.json';
+
+/** One instance of an opened envelope. */
+export interface OpenedInstance {
+  /** Below `opened/<id>`. */
+  readonly file: string;
+  readonly sopInstanceUid: Uid;
+  readonly sopClassUid: Uid;
+  readonly transferSyntaxUid: Uid;
+  readonly dataSetOffset: number;
+  readonly dataSetBytes: number;
+}
+
+interface Found extends OpenedInstance {
+  readonly studyInstanceUid: Uid;
+  readonly modality: string;
+}
+
+const WANTED = [TAGS.SOPClassUID, TAGS.SOPInstanceUID, TAGS.Modality, TAGS.StudyInstanceUID];
+const DICOM_FOLDER = 'dicom';
+
+/** @throws PAYLOAD_INCONSISTENT, ROUTE_MISSING when no PACS is configured for this sender */
+export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
+  const reception = await parts.receptions.read(id);
+  if (reception?.progress === 'opened' && reception.quarantined === undefined) {
+    const pacs = pacsFor(parts, reception);
+    const staging = parts.layout.stagingOf(id);
+    const opened = parts.layout.openedOf(id);
+    // A run that died after the rename finds its folder there already; then look at it where it is.
+    const folder = await moveless(staging, opened);
+    const found = await inspect(folder, signal);
+    const studyInstanceUid = onlyStudy(found);
+    await assertSameStudy(join(folder, METADATA_FILE), studyInstanceUid);
+    await parts.receptions.writeDocument(id, INSTANCES_DOCUMENT, JSON.stringify(found.map(toOpenedInstance)));
+    await moveFolder(staging, opened);
+    await parts.receptions.update(id, (record) =>
+      advanceReception(
+        record,
+        {
+          type: 'verified',
+          instanceCount: found.length,
+          studyInstanceUid,
+          modalities: [...new Set(found.map((instance) => instance.modality))]
+            .filter((each) => each !== '')
+            .sort(),
+          pacs,
+        },
+        parts.clock.now(),
+      ),
+    );
+    parts.log.info({ event: 'reception.verified', reception: id, instances: found.length });
+  }
+  await enqueueNext(parts, await parts.receptions.read(id));
+}
+
+export async function readOpenedInstances(
+  parts: InboundParts,
+  id: EnvelopeId,
+): Promise<readonly OpenedInstance[]> {
+  const bytes = await parts.receptions.readDocument(id, INSTANCES_DOCUMENT);
+  if (bytes === undefined)
+    throw new GatewayError('FAULT', 'the list of instances of this reception is missing');
+  return JSON.parse(bytes.toString('utf8')) as readonly OpenedInstance[];
+}
+
+function pacsFor(parts: InboundParts, reception: Reception): readonly string[] {
+  const names = parts.peers.get(reception.senderId)?.deliverTo ?? [];
+  if (names.length === 0)
+    throw new GatewayError('ROUTE_MISSING', 'no PACS is configured for what this peer sends');
+  return names;
+}
+
+async function moveless(staging: string, opened: string): Promise<string> {
+  return (await readdir(staging).catch(() => undefined)) === undefined ? opened : staging;
+}
+
+async function inspect(folder: string, signal: AbortSignal): Promise<readonly Found[]> {
+  const found: Found[] = [];
+  const uids = new Set<Uid>();
+  for (const name of (
+    await readdir(join(folder, DICOM_FOLDER), { recursive: true, withFileTypes: true })
+  ).sort(byPath)) {
+    if (!name.isFile()) continue;
+    signal.throwIfAborted();
+    const path = join(name.parentPath, name.name);
+    const instance = await inspectInstance(path, path.slice(folder.length + 1));
+    if (uids.has(instance.sopInstanceUid)) throw inconsistent('two files hold the same SOP Instance UID');
+    uids.add(instance.sopInstanceUid);
+    found.push(instance);
+  }
+  if (found.length === 0) throw inconsistent('the payload holds no instance');
+  return found;
+}
+
+function byPath(a: { parentPath: string; name: string }, b: { parentPath: string; name: string }): number {
+  return join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1;
+}
+
+async function inspectInstance(path: string, file: string): Promise<Found> {
+  try {
+    const { meta, dataSetBytes, header } = await readInstanceFile(path, WANTED);
+    const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
+    const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
+    if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
+      throw inconsistent('file meta information and data set name different SOP instances');
+    }
+    return {
+      file,
+      sopInstanceUid,
+      sopClassUid,
+      transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
+      dataSetOffset: meta.dataSetOffset,
+      dataSetBytes,
+      studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
+      modality: header.string(TAGS.Modality) ?? '',
+    };
+  } catch (error) {
+    if (isGatewayError(error) && error.code === 'DATASET_UNREADABLE') {
+      throw new GatewayError('PAYLOAD_INCONSISTENT', `an instance cannot be read: ${error.message}`, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+function onlyStudy(found: readonly Found[]): Uid {
+  const [first, ...more] = new Set(found.map((instance) => instance.studyInstanceUid));
+  if (first === undefined || more.length > 0) throw inconsistent('the instances belong to several studies');
+  return first;
+}
+
+async function assertSameStudy(metadataPath: string, studyInstanceUid: Uid): Promise<void> {
+  const named = await readReceivedStudyUid(metadataPath);
+  if (named !== undefined && named !== studyInstanceUid) {
+    throw inconsistent('metadata.json names another study than the instances');
+  }
+}
+
+function toOpenedInstance({
+  studyInstanceUid: _study,
+  modality: _modality,
+  ...instance
+}: Found): OpenedInstance {
+  return instance;
+}
+
+function inconsistent(message: string): GatewayError {
+  return new GatewayError('PAYLOAD_INCONSISTENT', message);
+}

@@ -1,0 +1,48 @@
+/** What a failed step does to the delivery's record: a note while it is tried again, parked when it is not. */
+import { advanceDelivery } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { GatewayError } from '../errors/gateway-error.js';
+import type { OutboundParts, OutboundStage } from './parts.js';
+
+/** Asking for a receipt that is not there yet is no failure. */
+const QUIET_STAGE: OutboundStage = 'receipt';
+
+export async function noteDeliveryFailure(
+  parts: OutboundParts,
+  stage: OutboundStage,
+  id: EnvelopeId,
+  error: GatewayError,
+  attempt: number,
+  nextAttemptAtMs: number,
+): Promise<void> {
+  if (stage === QUIET_STAGE && error.code === 'PEER_BUSY') return;
+  const { code, message } = error;
+  const atMs = parts.clock.now();
+  await parts.deliveries.update(id, (record) =>
+    advanceDelivery(
+      record,
+      { type: 'failed', error: { code, message, stage, atMs, attempt, nextAttemptAtMs } },
+      atMs,
+    ),
+  );
+}
+
+export async function parkDelivery(
+  parts: OutboundParts,
+  stage: OutboundStage,
+  id: EnvelopeId,
+  error: GatewayError,
+): Promise<void> {
+  const atMs = parts.clock.now();
+  await parts.deliveries.update(id, (record) =>
+    // A receipt may have come while the step was failing; then nothing is stuck.
+    record.receipt === 'verified'
+      ? record
+      : advanceDelivery(
+          record,
+          { type: 'parked', parking: { code: error.code, message: error.message, stage, atMs } },
+          atMs,
+        ),
+  );
+  parts.log.warn({ event: 'delivery.parked', delivery: id, stage, code: error.code });
+}

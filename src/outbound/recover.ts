@@ -1,0 +1,36 @@
+/**
+ * Derives from the disk what is still to be done, and puts it on the queues. Run at start and now and then: it makes
+ * up for a crash between two lines, and for a Redis that forgot everything. Adding what is there already is harmless.
+ */
+import { nextDeliveryStage } from '../domain/delivery.js';
+import { type CompletionParts, openDeliveries } from './complete-study.js';
+import type { OutboundParts } from './parts.js';
+import { openReplacement } from './retry.js';
+
+/** Puts every unfinished delivery to work. @returns how many there are */
+export async function recoverDeliveries(parts: OutboundParts): Promise<number> {
+  let unfinished = 0;
+  for (const id of await parts.deliveries.ids()) {
+    const delivery = await parts.deliveries.read(id);
+    if (delivery === undefined) continue;
+    const { replacedBy } = delivery;
+    if (replacedBy !== undefined && (await parts.deliveries.read(replacedBy)) === undefined) {
+      await openReplacement(parts, delivery, replacedBy);
+    }
+    const stage = nextDeliveryStage(delivery);
+    if (stage === undefined) continue;
+    unfinished += 1;
+    await parts.enqueue(stage, id);
+  }
+  return unfinished;
+}
+
+/** Writes the delivery records that a crash kept from following their freeze. Only at start. */
+export async function recoverFreezes(parts: CompletionParts): Promise<void> {
+  for (const key of await parts.studies.keys()) {
+    const study = await parts.studies.find(key);
+    for (const freeze of study?.freezes ?? []) {
+      if (study !== undefined) await openDeliveries(parts, study, freeze);
+    }
+  }
+}

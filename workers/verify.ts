@@ -1,0 +1,4 @@
+/** The `verify` step, in a process of its own. */
+import { runStage } from './run-stage.js';
+
+export default runStage('verify');
