@@ -13,7 +13,7 @@ import type { InboundParts } from './parts.js';
 import { readOpenedInstances } from './verify.js';
 
 /** A receipt for each way it can end: a refusal may be followed by success, when an operator has mended the cause. */
-const RECEIPT_DOCUMENTS = { stored: 'receipt.jws', refused: 'refusal.jws' } as const;
+export const RECEIPT_DOCUMENTS = { stored: 'receipt.jws', refused: 'refusal.jws' } as const;
 
 type Outcome = Receipt['outcome'];
 

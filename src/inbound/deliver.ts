@@ -154,7 +154,7 @@ function toJournal(outcome: StoreOutcome, result: JournalledOutcome['result']): 
     sopInstanceUid: outcome.sopInstanceUid,
     result,
     ...(outcome.status === undefined ? {} : { status: formatStatus(outcome.status) }),
-    ...(outcome.sha256 === undefined ? {} : { sha256: outcome.sha256 }),
+    ...(outcome.sha256 === '' ? {} : { sha256: outcome.sha256 }),
     ...(outcome.error === undefined ? {} : { code: outcome.error.code }),
   };
 }

@@ -12,12 +12,12 @@ import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
-import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
+import { enqueueNext, type InboundParts, isHalted, MAX_ENTRIES } from './parts.js';
 
 /** @throws what `openEnvelope` throws; SPOOL_WRITE_FAILED */
 export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
-  if (reception?.progress === 'received' && reception.quarantined === undefined) {
+  if (reception?.progress === 'received' && !isHalted(reception)) {
     const staging = parts.layout.stagingOf(id);
     await discardFolder(parts.layout, staging);
     try {

@@ -34,3 +34,8 @@ export async function enqueueNext(parts: InboundParts, reception: Reception | un
   if (reception === undefined) return;
   for (const step of nextReceptionSteps(reception)) await parts.enqueue(step, reception.id);
 }
+
+/** Nothing of it may move before an operator has looked. */
+export function isHalted(reception: Reception): boolean {
+  return reception.quarantined !== undefined || reception.parked !== undefined;
+}

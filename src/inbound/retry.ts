@@ -3,6 +3,7 @@ import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, receptionState } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { moveFolder } from '../spool/envelope-store.js';
+import { RECEIPT_DOCUMENTS } from './confirm.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 
 /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID when nothing of it waits for an operator */
@@ -16,6 +17,8 @@ export async function retryReception(parts: InboundParts, id: EnvelopeId): Promi
   if (reception.quarantined !== undefined) {
     await moveFolder(parts.layout.quarantinedEnvelope(id), parts.layout.inboxEnvelope(id));
   }
+  // The next refusal, if there is one, has a reason of its own.
+  await parts.receptions.removeDocument(id, RECEIPT_DOCUMENTS.refused);
   const record = await parts.receptions.update(id, (current) =>
     advanceReception(current, { type: 'retried' }, parts.clock.now()),
   );

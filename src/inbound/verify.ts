@@ -12,7 +12,7 @@ import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { METADATA_FILE } from '../jmix/metadata.js';
 import { moveFolder } from '../spool/envelope-store.js';
 import { readInstanceFile } from '../spool/instance-file.js';
-import { enqueueNext, type InboundParts } from './parts.js';
+import { enqueueNext, type InboundParts, isHalted } from './parts.js';
 import { readReceivedStudyUid } from './received-metadata.js';
 
 /** The document beside a reception record that lists what goes to the PACS. */
@@ -40,7 +40,7 @@ const DICOM_FOLDER = 'dicom';
 /** @throws PAYLOAD_INCONSISTENT, ROUTE_MISSING when no PACS is configured for this sender */
 export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
-  if (reception?.progress === 'opened' && reception.quarantined === undefined) {
+  if (reception?.progress === 'opened' && !isHalted(reception)) {
     const pacs = pacsFor(parts, reception);
     const staging = parts.layout.stagingOf(id);
     const opened = parts.layout.openedOf(id);

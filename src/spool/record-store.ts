@@ -3,7 +3,7 @@
  * into place and fails if somebody else wrote it first, so two processes can never overwrite each other's news; the
  * loser reads again and decides anew. Old revisions but the last few are removed.
  */
-import { readdir, readFile, unlink } from 'node:fs/promises';
+import { readdir, readFile, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -33,6 +33,8 @@ export interface RecordStore<R extends StoredRecord> {
   /** Documents beside the record: the frozen list, a receipt. */
   writeDocument(id: EnvelopeId, name: string, bytes: Buffer | string): Promise<void>;
   readDocument(id: EnvelopeId, name: string): Promise<Buffer | undefined>;
+  /** No error when there is none. */
+  removeDocument(id: EnvelopeId, name: string): Promise<void>;
   /** Where a document lies, for those who append to it. */
   documentPath(id: EnvelopeId, name: string): string;
 }
@@ -113,6 +115,9 @@ export function openRecordStore<R extends StoredRecord>(
         if (isErrno(error, 'ENOENT')) return undefined;
         throw error;
       }
+    },
+    async removeDocument(id, name) {
+      await rm(join(folderOf(id), name), { force: true });
     },
     documentPath: (id, name) => join(folderOf(id), name),
   };

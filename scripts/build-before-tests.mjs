@@ -1,0 +1,1 @@
+export function setup(){ delete process.env.DRAWBRIDGE_SKIP_BUILD; }

@@ -1,0 +1,20 @@
+/** `drawbridge check-config`: reads and checks the config as a start would, and changes nothing. */
+import { Command } from 'commander';
+import { loadSettings } from '../config/load.js';
+import { readPeers } from '../trust/peers.js';
+import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { type JsonOption, printResult } from './output.js';
+
+export function checkConfigCommand(): Command {
+  return new Command('check-config')
+    .description('check the config; all problems are told at once')
+    .addOption(configOption())
+    .option('--json', 'one JSON object on standard output')
+    .action(async (options: ConfigOption & JsonOption) => {
+      const path = configPath(options);
+      const settings = loadSettings(path, process.env);
+      await readPeers(settings);
+      const counts = `${settings.peers.length} peers, ${settings.pacs.length} PACS, ${settings.routes.length} routes`;
+      printResult(options, { config: path }, `${path} is valid: ${counts}`);
+    });
+}

@@ -1,0 +1,42 @@
+/** `drawbridge gateway`: the gateway alone; workers run elsewhere, against the same Redis and data folder. */
+import { Command } from 'commander';
+import { ensureSite } from '../compose/first-run.js';
+import { startGateway } from '../compose/gateway.js';
+import { redisChoice } from '../compose/redis.js';
+import { openSite } from '../compose/site.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { createLog } from '../observe/log.js';
+import { startRedis } from '../queue/redis/ladder.js';
+import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { untilStopped } from './stop-signal.js';
+import { tellFirstRun } from './up.js';
+
+const CLOSE_GRACE_MS = 10_000;
+
+export function gatewayCommand(): Command {
+  return new Command('gateway')
+    .description('run the gateway without workers; needs redis.url')
+    .addOption(configOption())
+    .action(async (options: ConfigOption) => {
+      const stopped = untilStopped();
+      const first = await ensureSite(configPath(options), process.env);
+      tellFirstRun(first);
+      const { settings } = first;
+      if (settings.redis.url === undefined) {
+        throw new GatewayError(
+          'CONFIG_INVALID',
+          'redis.url: expected one that the workers reach too; or use `up`',
+        );
+      }
+      const log = createLog(settings.log.level, { service: 'gateway' });
+      const redis = await startRedis(redisChoice(settings, log));
+      const gateway = await startGateway((listeners) => openSite(settings, log, listeners), {
+        ownsScratch: false,
+        workersUp: () => true,
+        redis,
+      });
+      await stopped;
+      await gateway.close(CLOSE_GRACE_MS);
+      await redis.stop();
+    });
+}

@@ -1,0 +1,61 @@
+/** `drawbridge status`: how the bridge of this machine is, and what waits for an operator. */
+import { Command } from 'commander';
+import type { DeliveryView, Overview, ReceptionView, StudyView } from '../http/ports.js';
+import { openBridgeApi } from './bridge-api.js';
+import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { formatBytes, type JsonOption, printResult } from './output.js';
+
+const LISTED = 1_000;
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show studies, deliveries and receptions of the running bridge')
+    .addOption(configOption())
+    .option('--json', 'one JSON object on standard output')
+    .action(async (options: ConfigOption & JsonOption) => {
+      const api = await openBridgeApi(configPath(options));
+      const overview = (await api.get('/api/overview')) as Overview;
+      const studies = (await api.get('/api/studies')) as StudyView[];
+      const deliveries = (await api.get(`/api/deliveries?limit=${LISTED}`)) as DeliveryView[];
+      const receptions = (await api.get(`/api/receptions?limit=${LISTED}`)) as ReceptionView[];
+      printResult(
+        options,
+        { overview, studies, deliveries, receptions },
+        describe(overview, studies, deliveries, receptions),
+      );
+    });
+}
+
+function describe(
+  overview: Overview,
+  studies: readonly StudyView[],
+  deliveries: readonly DeliveryView[],
+  receptions: readonly ReceptionView[],
+): string {
+  const counts = (values: Readonly<Record<string, number>>) =>
+    Object.entries(values)
+      .filter(([, count]) => count > 0)
+      .map(([state, count]) => `${count} ${state}`)
+      .join(', ') || 'none';
+  const lines = [
+    `${overview.site.name} (${overview.site.id}), Redis ${overview.redis.kind} ${overview.redis.up ? 'up' : 'away'}, ${formatBytes(overview.disk.freeBytes)} free`,
+    `studies     ${studies.length === 0 ? 'none' : `${studies.length} waiting`}`,
+    `deliveries  ${counts(overview.counts.deliveries)}`,
+    `receptions  ${counts(overview.counts.receptions)}`,
+  ];
+  const stuck = [...deliveries, ...receptions].filter(({ state }) =>
+    ['parked', 'refused', 'quarantined'].includes(state),
+  );
+  for (const record of stuck) {
+    const reason =
+      record.parked ?? ('refusal' in record ? record.refusal : undefined) ?? quarantineOf(record);
+    lines.push(
+      `${record.id}  ${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+function quarantineOf(record: DeliveryView | ReceptionView): { message: string } | undefined {
+  return 'quarantined' in record ? record.quarantined : undefined;
+}

@@ -1,0 +1,48 @@
+/** `drawbridge up`: everything one site needs, on this machine, until it is told to stop. */
+import { Command } from 'commander';
+import { ensureSite, type FirstRun } from '../compose/first-run.js';
+import { startBridge } from '../compose/supervisor.js';
+import { createLog } from '../observe/log.js';
+import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { untilStopped } from './stop-signal.js';
+
+const CLOSE_GRACE_MS = 10_000;
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description('run the bridge: DICOM, API, dashboard, workers, and a Redis if none is configured')
+    .addOption(configOption())
+    .action(async (options: ConfigOption) => {
+      const stopped = untilStopped();
+      const path = configPath(options);
+      const first = await ensureSite(path, process.env);
+      tellFirstRun(first);
+      const log = createLog(first.settings.log.level, { service: 'gateway' });
+      const bridge = await startBridge(
+        first.settings,
+        path,
+        new URL('../../workers/main.js', import.meta.url),
+        log,
+      );
+      const { dimse, dashboard } = first.settings;
+      tell(
+        `listening: DICOM ${dimse.aeTitles.join(', ')} on port ${bridge.ports.dimse}, API on port ${bridge.ports.https}`,
+      );
+      tell(`dashboard: http://${dashboard.host}:${bridge.ports.dashboard}/   Redis: ${bridge.redisKind}`);
+      if (bridge.redisNote !== undefined) tell(bridge.redisNote);
+      await stopped;
+      tell('stopping');
+      await bridge.close(CLOSE_GRACE_MS);
+    });
+}
+
+/** Tells what the first run made. */
+export function tellFirstRun(first: FirstRun): void {
+  if (first.made.length > 0) tell(`first run: wrote ${first.made.join(', ')}`);
+  if (first.password !== undefined) tell(`dashboard password, shown this once: ${first.password}`);
+}
+
+/** For people, beside the log. */
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

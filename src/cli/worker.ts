@@ -1,0 +1,13 @@
+/** `drawbridge worker`: one worker process, against the Redis and the data folder of a gateway. */
+import { Command } from 'commander';
+import { type ConfigOption, configOption, configPath } from './config-option.js';
+
+export function workerCommand(): Command {
+  return new Command('worker')
+    .description('run a worker process; needs redis.url and the data folder of the gateway')
+    .addOption(configOption())
+    .action(async (options: ConfigOption) => {
+      const { runWorker } = await import('../../workers/main.js');
+      await runWorker({ configPath: configPath(options) });
+    });
+}

@@ -1,0 +1,216 @@
+/**
+ * The gateway process: takes instances and envelopes in, completes studies, shows the dashboard. Everything that works
+ * on a study is left to the workers.
+ */
+import { startScp } from '../dimse/scp.js';
+import type { Delivery } from '../domain/delivery.js';
+import type { Reception } from '../domain/reception.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { createDashboardApp } from '../http/dashboard-app.js';
+import { createPeerApp } from '../http/peer-app.js';
+import { listenPlain, listenTls } from '../http/server.js';
+import { discardUnacknowledged } from '../inbound/recover.js';
+import { createFeeding } from '../outbound/feeding.js';
+import { createIntake } from '../outbound/intake.js';
+import { recoverFreezes } from '../outbound/recover.js';
+import { queuesForBoard } from '../queue/inspect.js';
+import { createProducer } from '../queue/producer.js';
+import type { RunningRedis } from '../queue/redis/running-redis.js';
+import { wipeScratch } from '../spool/envelope-store.js';
+import { openStudyStore } from '../spool/study-store.js';
+import { createChanges } from './changes.js';
+import { startCompletionClock } from './completion-clock.js';
+import { readDashboardAuth } from './dashboard-auth.js';
+import { startHousekeeping } from './housekeeping.js';
+import { createOperations } from './operations.js';
+import { createPeerApi } from './peer-api.js';
+import { createRecordIndex } from './record-index.js';
+import { createRefusals } from './refusals.js';
+import type { RecordListeners, SiteContext } from './site.js';
+import { inboundParts, outboundParts } from './steps.js';
+import { DRAWBRIDGE_VERSION } from './version.js';
+
+export interface Gateway {
+  readonly ports: { readonly dimse: number; readonly https: number; readonly dashboard: number };
+  /** Refuses what is new, lets what runs end within `graceMs`, then closes. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface GatewayOptions {
+  /** Workers run in this very installation, and are not yet started: what they left half-made may go. */
+  readonly ownsScratch: boolean;
+  readonly workersUp: () => boolean;
+  readonly redis: RunningRedis;
+}
+
+/** Half-made things of other hosts' workers are left alone for this long. */
+const FOREIGN_SCRATCH_MS = 48 * 3600 * 1000;
+
+/**
+ * @param openContext opens the site with the listeners that this gateway needs
+ * @throws KEY_UNREADABLE, CONFIG_INVALID, and the listeners' errors (EADDRINUSE, EACCES)
+ */
+export async function startGateway(
+  openContext: (listeners: RecordListeners) => Promise<SiteContext>,
+  { ownsScratch, workersUp, redis }: GatewayOptions,
+): Promise<Gateway> {
+  const changes = createChanges();
+  const deliveries = createRecordIndex<Delivery>(
+    () => site.deliveries,
+    (record) => record.createdAtMs,
+    (record) => record.receipt === 'verified',
+  );
+  const receptions = createRecordIndex<Reception>(
+    () => site.receptions,
+    (record) => record.receivedAtMs,
+    (record) => record.progress === 'confirmed',
+  );
+  const site = await openContext({
+    delivery: (record) => {
+      deliveries.put(record);
+      changes.notify();
+    },
+    reception: (record) => {
+      receptions.put(record);
+      changes.notify();
+    },
+  });
+  const { settings, layout, log, clock } = site;
+  await wipeScratch(layout, ownsScratch ? 0 : FOREIGN_SCRATCH_MS, clock.now());
+  const producer = createProducer(redis.connection, log);
+  const studies = await openStudyStore(layout);
+  const outbound = { ...outboundParts(site, producer), studies, routes: settings.routes.map(toRoute) };
+  const inbound = inboundParts(site, producer);
+  await Promise.all([deliveries.load(), receptions.load()]);
+  await tolerant(() => recoverFreezes(outbound), log);
+  await discardUnacknowledged(inbound);
+
+  const feeding = createFeeding();
+  const refusals = createRefusals();
+  let closing = false;
+  const housekeeping = startHousekeeping({
+    outbound,
+    inbound,
+    deliveries,
+    receptions,
+    redis,
+    changes,
+    settings,
+  });
+  await housekeeping.ready;
+  const admission = () =>
+    closing ? new GatewayError('SHUTTING_DOWN', 'the bridge is stopping') : housekeeping.spaceRefusal();
+
+  const scp = await startScp({
+    host: settings.dimse.host,
+    port: settings.dimse.port,
+    policy: {
+      calledAes: settings.dimse.aeTitles,
+      callers: settings.dimse.callers,
+      anyCaller: settings.dimse.anyCaller,
+      privateSopClasses: settings.dimse.privateSopClasses,
+    },
+    handler: createIntake({ studies, feeding, clock, log, arrived: changes.notify }),
+    log,
+    idleTimeoutMs: settings.dimse.idleTimeoutSeconds * 1000,
+    acceptTimeoutMs: settings.dimse.acceptTimeoutSeconds * 1000,
+    maxAssociations: settings.dimse.maxAssociations,
+    maxAssociationsPerCaller: settings.dimse.maxAssociationsPerCaller,
+    maxPduBytes: settings.dimse.maxPduBytes,
+    maxInstanceBytes: settings.dimse.maxInstanceBytes,
+    admission,
+    refused: (refusal) => {
+      refusals.note(refusal, clock.now());
+      changes.notify();
+    },
+  });
+  const completion = startCompletionClock(outbound, settings.completion, feeding);
+  const board = queuesForBoard(redis.connection);
+  const startedAtMs = clock.now();
+  const operations = createOperations({
+    outbound,
+    inbound,
+    deliveries,
+    receptions,
+    rules: settings.completion,
+    feeding,
+    held: completion.held,
+    associations: () => scp.associations(),
+    refusals: refusals.all,
+    status: async () => ({
+      version: DRAWBRIDGE_VERSION,
+      startedAtMs,
+      dimse: { aeTitles: settings.dimse.aeTitles, port: scp.port },
+      redis: {
+        kind: redis.kind,
+        up: housekeeping.redisUp(),
+        ...(redis.note === undefined ? {} : { note: redis.note }),
+      },
+      disk: housekeeping.space(),
+      workers: { up: workersUp() },
+    }),
+    subscribe: changes.subscribe,
+  });
+  const peerListener = await listenTls({
+    host: settings.https.host,
+    port: settings.https.port,
+    app: createPeerApp(createPeerApi(site, inbound, outbound, admission), {
+      log,
+      maxEnvelopeBytes: settings.https.maxEnvelopeBytes,
+    }),
+    certificate: site.keys.tls.certificate,
+    privateKey: site.keys.tls.privateKey,
+    authorities: [...site.peers.values()].flatMap((peer) => peer.certificateAuthority ?? []),
+  });
+  const dashboard = await listenPlain({
+    host: settings.dashboard.host,
+    port: settings.dashboard.port,
+    app: createDashboardApp({
+      operations,
+      boardQueues: board.queues,
+      auth: await readDashboardAuth(layout.keys),
+      log,
+    }),
+  });
+  log.info({
+    event: 'gateway.started',
+    dimse: scp.port,
+    https: peerListener.port,
+    dashboard: dashboard.port,
+    redis: redis.kind,
+  });
+
+  return {
+    ports: { dimse: scp.port, https: peerListener.port, dashboard: dashboard.port },
+    async close(graceMs) {
+      closing = true;
+      await Promise.all([scp.close(graceMs), peerListener.close(graceMs), dashboard.close(0)]);
+      await completion.stop();
+      await housekeeping.stop();
+      await Promise.all([producer.close(), board.close()]);
+      site.close();
+      log.info({ event: 'gateway.stopped' });
+    },
+  };
+}
+
+function toRoute(route: SiteContext['settings']['routes'][number]) {
+  const { callingAe, calledAe, modality } = route.match;
+  return {
+    to: route.to,
+    match: {
+      ...(callingAe === undefined ? {} : { callingAe }),
+      ...(calledAe === undefined ? {} : { calledAe }),
+      ...(modality === undefined ? {} : { modality }),
+    },
+  };
+}
+
+/** The records are written before the queue is told, so a queue that is away costs nothing but time. */
+async function tolerant(work: () => Promise<unknown>, log: SiteContext['log']): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    log.warn({ event: 'recovery.postponed', reason: String(error) });
+  }
+}

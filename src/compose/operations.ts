@@ -1,0 +1,156 @@
+/** What the dashboard and scripts see and do, over the records in memory and the use cases. */
+import { type Delivery, deliveryState } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { type Reception, receptionState } from '../domain/reception.js';
+import type { Study } from '../domain/study.js';
+import { CODES, type ErrorCode, isErrorCode } from '../errors/codes.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import type {
+  AssociationView,
+  DeliveryView,
+  Operations,
+  Overview,
+  ReceptionView,
+  RefusalView,
+  StudyView,
+} from '../http/ports.js';
+import type { InboundParts } from '../inbound/parts.js';
+import { retryReception } from '../inbound/retry.js';
+import { type CompletionParts, completeStudy } from '../outbound/complete-study.js';
+import { type CompletionRules, judgeCompletion } from '../outbound/completion.js';
+import type { Feeding } from '../outbound/feeding.js';
+import { retryDelivery } from '../outbound/retry.js';
+import type { RecordIndex } from './record-index.js';
+
+export interface OperationsParts {
+  readonly outbound: CompletionParts;
+  readonly inbound: InboundParts;
+  readonly deliveries: RecordIndex<Delivery>;
+  readonly receptions: RecordIndex<Reception>;
+  readonly rules: CompletionRules;
+  readonly feeding: Feeding;
+  readonly held: () => ReadonlySet<string>;
+  readonly associations: () => readonly AssociationView[];
+  readonly refusals: () => readonly RefusalView[];
+  readonly status: () => Promise<Omit<Overview, 'counts' | 'nowMs' | 'site'>>;
+  readonly subscribe: Operations['subscribe'];
+}
+
+export function createOperations(parts: OperationsParts): Operations {
+  const { outbound, inbound } = parts;
+  const viewDelivery = (record: Delivery): DeliveryView => ({
+    ...record,
+    state: deliveryState(record),
+    peerName: outbound.peers.get(record.peerId)?.name ?? record.peerId,
+    advice: adviceFor(record.parked?.code ?? record.refusal?.code ?? record.lastError?.code),
+  });
+  const viewReception = (record: Reception): ReceptionView => ({
+    ...record,
+    state: receptionState(record),
+    advice: adviceFor(
+      record.quarantined?.code ??
+        record.parked?.code ??
+        Object.values(record.pacs).find((pacs) => pacs.lastError !== undefined)?.lastError?.code ??
+        record.lastError?.code,
+    ),
+  });
+
+  return {
+    async overview() {
+      return {
+        ...(await parts.status()),
+        site: { id: outbound.site.id, name: outbound.site.name },
+        nowMs: outbound.clock.now(),
+        counts: {
+          deliveries: countBy(parts.deliveries.all(), deliveryState, DELIVERY_STATES),
+          receptions: countBy(parts.receptions.all(), receptionState, RECEPTION_STATES),
+          conflicts: [...outbound.studies.conflictCounts().values()].reduce((sum, count) => sum + count, 0),
+        },
+      };
+    },
+    studies: () => outbound.studies.gathering().map((study) => viewStudy(parts, study)),
+    associations: parts.associations,
+    refusals: parts.refusals,
+    deliveries: ({ state, limit }) =>
+      parts.deliveries
+        .all()
+        .filter((record) => state === undefined || deliveryState(record) === state)
+        .slice(0, limit)
+        .map(viewDelivery),
+    delivery: (id) => viewDelivery(found(parts.deliveries.get(id))),
+    receptions: ({ state, limit }) =>
+      parts.receptions
+        .all()
+        .filter((record) => state === undefined || receptionState(record) === state)
+        .slice(0, limit)
+        .map(viewReception),
+    reception: (id) => viewReception(found(parts.receptions.get(id))),
+    async completeStudy(key) {
+      const study = await outbound.studies.find(key);
+      if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+      return { deliveries: await completeStudy(outbound, study, 'requested') };
+    },
+    retryDelivery: async (id: EnvelopeId) => ({ id: await retryDelivery(outbound, id) }),
+    async retryReception(id) {
+      await retryReception(inbound, id);
+      return { id };
+    },
+    subscribe: parts.subscribe,
+  };
+}
+
+const DELIVERY_STATES = ['accepted', 'sent', 'acknowledged', 'verified', 'refused', 'parked'] as const;
+const RECEPTION_STATES = [
+  'received',
+  'opened',
+  'verified',
+  'delivered',
+  'confirmed',
+  'quarantined',
+  'refused',
+  'parked',
+] as const;
+
+function countBy<R, S extends string>(
+  records: readonly R[],
+  stateOf: (record: R) => S,
+  states: readonly S[],
+) {
+  const counts = Object.fromEntries(states.map((state) => [state, 0])) as Record<S, number>;
+  for (const record of records) counts[stateOf(record)] += 1;
+  return counts;
+}
+
+function viewStudy(parts: OperationsParts, study: Study): StudyView {
+  const { gathering, key } = study;
+  const fed = parts.feeding.isFed(key);
+  const held = parts.held().has(key);
+  return {
+    key,
+    state: held ? 'held' : fed ? 'arriving' : 'waiting',
+    why: held ? `no route fits. ${CODES.ROUTE_MISSING.advice}` : whyWaiting(parts, study, fed),
+    modalities: [...gathering.modalities].sort(),
+    callingAes: [...gathering.callingAes].sort(),
+    instanceCount: gathering.instances.size,
+    dataSetBytes: gathering.dataSetBytes,
+    firstInstanceAtMs: gathering.firstAtMs,
+    lastInstanceAtMs: gathering.lastAtMs,
+    conflictCount: parts.outbound.studies.conflictCounts().get(key) ?? 0,
+  };
+}
+
+function whyWaiting(parts: OperationsParts, study: Study, fed: boolean): string {
+  const judged = judgeCompletion(study.gathering, fed, parts.rules, parts.outbound.clock.now());
+  if (judged.complete) return 'complete, about to be packed';
+  if (judged.waitsFor === 'association') return 'an association is open that may send more';
+  return `quiet for ${Math.floor(judged.quietMs / 1000)} of ${Math.round(judged.dueMs / 1000)} s`;
+}
+
+function adviceFor(code: ErrorCode | string | undefined): string {
+  return code !== undefined && isErrorCode(code) ? CODES[code].advice : '';
+}
+
+function found<R>(record: R | undefined): R {
+  if (record === undefined) throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is nothing with this id');
+  return record;
+}

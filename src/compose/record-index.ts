@@ -1,0 +1,76 @@
+/**
+ * The records in memory, for the dashboard. This process hears of its own writes at once; those of the workers it sees
+ * by looking at the folders of unfinished records, since only this process makes new ones.
+ */
+import { stat } from 'node:fs/promises';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { RecordStore, StoredRecord } from '../spool/record-store.js';
+
+/** Folders looked at side by side. */
+const BATCH = 32;
+
+export interface RecordIndex<R extends StoredRecord> {
+  /** Newest first. */
+  all(): readonly R[];
+  get(id: EnvelopeId): R | undefined;
+  /** A record that this process wrote. */
+  put(record: R): void;
+  /** Reads what others wrote. Resolves to whether anything changed. */
+  refresh(): Promise<boolean>;
+}
+
+/**
+ * @param createdAtMs what the order goes by
+ * @param isFinished nobody writes such a record any more
+ */
+export function createRecordIndex<R extends StoredRecord>(
+  store: () => RecordStore<R>,
+  createdAtMs: (record: R) => number,
+  isFinished: (record: R) => boolean,
+): RecordIndex<R> & { load(): Promise<void> } {
+  const records = new Map<EnvelopeId, R>();
+  const seenAtMs = new Map<EnvelopeId, number>();
+  let sorted: readonly R[] | undefined;
+
+  const put = (record: R): boolean => {
+    const known = records.get(record.id);
+    if (known !== undefined && known.revision >= record.revision) return false;
+    records.set(record.id, record);
+    sorted = undefined;
+    return true;
+  };
+
+  const look = async (id: EnvelopeId): Promise<boolean> => {
+    const folder = store().documentPath(id, '.');
+    const { mtimeMs } = await stat(folder);
+    if (seenAtMs.get(id) === mtimeMs) return false;
+    const record = await store().read(id);
+    // Noted before the reading: a write in between is seen in the next round.
+    seenAtMs.set(id, mtimeMs);
+    return record !== undefined && put(record);
+  };
+
+  return {
+    put,
+    get: (id) => records.get(id),
+    all() {
+      sorted ??= [...records.values()].sort((a, b) => createdAtMs(b) - createdAtMs(a));
+      return sorted;
+    },
+    async load() {
+      for (const id of await store().ids()) {
+        const record = await store().read(id);
+        if (record !== undefined) put(record);
+      }
+    },
+    async refresh() {
+      const unfinished = [...records.values()].filter((record) => !isFinished(record)).map(({ id }) => id);
+      let changed = false;
+      for (let at = 0; at < unfinished.length; at += BATCH) {
+        const found = await Promise.all(unfinished.slice(at, at + BATCH).map(look));
+        changed ||= found.includes(true);
+      }
+      return changed;
+    },
+  };
+}
