@@ -43,7 +43,8 @@ export function loadSettings(configPath: string, environment: Environment): Sett
 export function parseSettings(text: string, environment: Environment, baseDir: string): Settings {
   const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
   if (document.errors.length > 0) throw invalid(document.errors.map((error) => error.message));
-  const raw: unknown = document.toJS() ?? {};
+  // A section whose lines are all commented out is null in YAML, and means: nothing set.
+  const raw = withoutNulls(document.toJS() ?? {});
   const fromEnvironment = readEnvironment(environment);
   for (const { path, value } of fromEnvironment.values) setPath(raw, path, value);
   const parsed = settingsSchema.safeParse(raw);
@@ -74,6 +75,15 @@ function shown(raw: unknown, path: readonly PropertyKey[]): string {
   );
   if (value === undefined || typeof value === 'object') return '';
   return ` = ${SECRET_KEYS.has(String(path.at(-1))) ? '…' : JSON.stringify(value)}`;
+}
+
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, child]) => child !== null)
+      .map(([key, child]) => [key, withoutNulls(child)]),
+  );
 }
 
 function setPath(target: unknown, path: readonly string[], value: unknown): void {

@@ -42,6 +42,10 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
   app.get('/api/jmix/:id/receipt', getReceipt(api));
   app.post(
     '/api/jmix/:id/receipt',
+    (request, response, next) => {
+      if (request.headers.expect !== undefined) response.writeContinue();
+      next();
+    },
     express.raw({ type: 'application/jose', limit: MAX_RECEIPT_BYTES }),
     postReceipt(api),
   );

@@ -39,6 +39,8 @@ export interface Answer {
 /** @throws PEER_UNREACHABLE, PEER_UNTRUSTED, SHIP_UNCONFIRMED (the body had left whole), CANCELLED */
 export async function exchange(options: Exchange): Promise<Answer> {
   const { body, signal } = options;
+  // Gigabytes are not sent before the peer has said that it wants them; a few kilobytes are.
+  const asksFirst = body?.stream instanceof Readable;
   const request = httpsRequest(options.url, {
     agent: options.agent,
     method: options.method,
@@ -47,7 +49,9 @@ export async function exchange(options: Exchange): Promise<Answer> {
     headers: {
       ...options.headers,
       accept: 'application/json, application/jose, application/problem+json',
-      ...(body === undefined ? {} : { 'content-length': body.sizeBytes, expect: '100-continue' }),
+      ...(body === undefined
+        ? {}
+        : { 'content-length': body.sizeBytes, ...(asksFirst ? { expect: '100-continue' } : {}) }),
     },
   });
   request.on('timeout', () =>
@@ -59,7 +63,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
   try {
     if (body === undefined) {
       request.end();
-    } else if (await mayContinue(request, answered)) {
+    } else if (!asksFirst || (await mayContinue(request, answered))) {
       sent = await sendBody(request, body.stream, answered);
       if (sent) await options.onSent?.();
     }

@@ -1,0 +1,65 @@
+/**
+ * Debian packages for the tests, where we may install them: as root on Debian or Ubuntu. Elsewhere, and when apt
+ * fails, nothing happens but a line that says so; whoever needs the package finds it missing.
+ */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { run, stopwatch, tell } from './setup.mjs';
+
+const LISTS = '/var/lib/apt/lists';
+/** Debian asks this program whether a package may start its service; 101 is no. */
+const POLICY = '/usr/sbin/policy-rc.d';
+const POLICY_TEXT = '#!/bin/sh\nexit 101\n';
+const ENVIRONMENT = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
+/** Somebody else's apt, as that of unattended upgrades, is waited for. */
+const APT = ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
+
+/** True where `ensureDebianPackages` can install something. */
+export function canInstall() {
+  return process.getuid?.() === 0 && existsSync('/etc/debian_version') && existsSync('/usr/bin/apt-get');
+}
+
+/** Installs packages without starting any service. @returns whether all of them are installed now */
+export async function ensureDebianPackages(packages) {
+  const missing = packages.filter((name) => !isInstalled(name));
+  if (missing.length === 0) return true;
+  if (!canInstall()) return false;
+  const took = stopwatch();
+  tell(`installing Debian packages for the tests: ${missing.join(' ')}`);
+  const updated = !missing.every(isKnown);
+  if (updated) await apt('update');
+  const done = (await install(missing)) || (!updated && (await apt('update')) && (await install(missing)));
+  tell(done ? `installed them in ${took()}` : `apt-get could not install them; its reason stands above`);
+  return done;
+}
+
+async function install(packages) {
+  const ours = !existsSync(POLICY);
+  if (ours) {
+    writeFileSync(POLICY, POLICY_TEXT);
+    chmodSync(POLICY, 0o755);
+  }
+  try {
+    return await apt('install', '-y', '--no-install-recommends', ...packages);
+  } finally {
+    if (ours) rmSync(POLICY, { force: true });
+  }
+}
+
+async function apt(...args) {
+  return (await run('apt-get', [...APT, ...args], { env: ENVIRONMENT })) === 0;
+}
+
+function isInstalled(name) {
+  return ask('dpkg-query', '-W', '-f', '$' + '{db:Status-Status}', name) === 'installed';
+}
+
+/** False as well when the lists are empty, as in an image of a container. */
+function isKnown(name) {
+  if (!existsSync(LISTS) || !readdirSync(LISTS).some((file) => /_Packages(\.\w+)?$/.test(file))) return false;
+  return /Candidate: (?!\(none\))/.test(ask('apt-cache', 'policy', name));
+}
+
+function ask(command, ...args) {
+  return spawnSync(command, args, { encoding: 'utf8', env: ENVIRONMENT }).stdout ?? '';
+}
