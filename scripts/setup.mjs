@@ -65,7 +65,7 @@ async function installDependencies(root) {
   const took = stopwatch();
   tell('installing the dependencies (npm ci); once, up to a minute or two');
   // Started by npm, we use the same npm.
-  const own = process.env.npm_execpath?.endsWith('.js')
+  const own = process.env.npm_execpath?.endsWith('npm-cli.js')
     ? [process.execPath, process.env.npm_execpath]
     : ['npm'];
   // With NODE_ENV=production npm would leave the compiler out.

@@ -116,9 +116,7 @@ async function run(stage: Stage): Promise<number> {
   const { instances } = await readInputFiles([sampleFolder()]);
   const first = await sendStudy(stage.a, instances);
   const delivery = await follow(stage);
-  const receptions = await askSite<ReceptionView[]>(stage.b, '/api/receptions');
-  const reception = receptions.find(({ id }) => id === delivery.id);
-  if (reception === undefined) throw new Error('site B does not know the envelope');
+  const reception = await settled(stage, delivery.id);
   const identical = instances.filter(
     ({ sopInstanceUid, sha256 }) => stage.pacs.stored.get(sopInstanceUid) === sha256,
   );
@@ -174,6 +172,18 @@ async function follow({ a }: Stage): Promise<DeliveryView> {
     await pause(LOOK_EVERY_MS);
   }
   throw new Error(`the study did not arrive within ${TIMEOUT_MS / 1000} s`);
+}
+
+/** Site B's record, when it has come to its end too. */
+async function settled({ b }: Stage, id: string): Promise<ReceptionView> {
+  const deadlineMs = Date.now() + TIMEOUT_MS;
+  while (Date.now() < deadlineMs) {
+    const receptions = await askSite<ReceptionView[]>(b, '/api/receptions');
+    const reception = receptions.find((each) => each.id === id);
+    if (reception?.progress === 'confirmed') return reception;
+    await pause(LOOK_EVERY_MS);
+  }
+  throw new Error('site B does not close the reception');
 }
 
 async function keep({ a, b }: Stage, stopped: Promise<void>): Promise<void> {

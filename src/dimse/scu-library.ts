@@ -115,9 +115,11 @@ export class ScuLibrary extends Scp {
     request.on('response', (response: Response) => {
       const status: unknown = response.getStatus();
       if (typeof status === 'number' && describeStatus(status).category === 'pending') return;
-      // The library keeps every request for ever, and takes the first with a fitting id for the one answered.
-      const { pending } = this as unknown as { pending: unknown[] };
-      pending.length = 0;
+      // The library drops neither of these: it would look up each answer among all requests ever sent, and decode it
+      // together with all answers that came before, which takes quadratic time over an association.
+      const kept = this as unknown as { pending: unknown[]; dimseStream: unknown };
+      kept.pending.length = 0;
+      kept.dimseStream = undefined;
       answered(typeof status === 'number' ? status : undefined);
     });
     this.sendRequests(request);

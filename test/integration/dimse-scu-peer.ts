@@ -161,8 +161,8 @@ const us = (element: number, value: number) => {
   return bytes;
 };
 
-/** The response to a command PDU: C-STORE-RSP or C-ECHO-RSP with this status. */
-export function respond(command: Pdu, status: number): Buffer {
+/** The response to a command PDU: C-STORE-RSP or C-ECHO-RSP with this status, or with none. */
+export function respond(command: Pdu, status: number | undefined): Buffer {
   const set = command.body.subarray(6);
   const shortOf = (element: number) =>
     set.readUInt16LE(set.indexOf(Buffer.from([0, 0, element & 0xff, element >> 8, 2, 0, 0, 0])) + 8);
@@ -170,7 +170,7 @@ export function respond(command: Pdu, status: number): Buffer {
     us(0x0100, shortOf(0x0100) | 0x8000),
     us(0x0120, shortOf(0x0110)),
     us(0x0800, 0x0101),
-    us(0x0900, status),
+    ...(status === undefined ? [] : [us(0x0900, status)]),
   ]);
   const groupLength = Buffer.alloc(12);
   groupLength.writeUInt32LE(4, 4);
@@ -218,7 +218,7 @@ export async function receiveStore(
 
 /** A PACS that answers each C-STORE by `status`, and releases politely. */
 export function storingScript(
-  status: (arrived: Arrived, number: number) => number,
+  status: (arrived: Arrived, number: number) => number | undefined,
   options: AcceptOptions & { readonly seen?: (contexts: readonly Proposed[]) => void } = {},
 ): Script {
   return async (connection) => {

@@ -372,6 +372,12 @@ describe('one instance among others', () => {
     expect(results).toEqual(['refused', 'stored']);
   });
 
+  it('answer without a status: unanswered, and does not inherit the status of the answer before', async () => {
+    const { pacs } = await peerThat(storingScript((_, number) => (number === 1 ? 0 : undefined)));
+    const { results } = await send(pacs, [sample(1), sample(2)]);
+    expect(results).toEqual(['stored', 'unanswered']);
+  });
+
   it('outcome that cannot be recorded: sending stops with that error', async () => {
     let arrived = 0;
     const { pacs } = await peerThat(
