@@ -9,5 +9,6 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     globalSetup: ['./scripts/build-before-tests.mjs'],
+    reporters: ['default', './scripts/skipped-reporter.mjs'],
   },
 });

@@ -1,6 +1,7 @@
 /** `npm run check`: everything that can be said of the tree without running it. Each step is a sentence. */
 import { join } from 'node:path';
-import { ensureDependencies, ensureNode, launch, ROOT, run, stopwatch, tell } from './setup.mjs';
+import { ensureDependencies, ensureNode, launch, ROOT, run } from './setup.mjs';
+import { stopwatch, tell } from './tell.mjs';
 
 const bin = (...path) => join(ROOT, 'node_modules', ...path);
 

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { run, stopwatch, tell } from './setup.mjs';
+import { stopwatch, tell } from './tell.mjs';
 
 const LISTS = '/var/lib/apt/lists';
 /** Debian asks this program whether a package may start its service; 101 is no. */
@@ -20,34 +20,46 @@ export function canInstall() {
 }
 
 /** Installs packages without starting any service. @returns whether all of them are installed now */
-export async function ensureDebianPackages(packages) {
+export function ensureDebianPackages(packages) {
   const missing = packages.filter((name) => !isInstalled(name));
   if (missing.length === 0) return true;
   if (!canInstall()) return false;
   const took = stopwatch();
   tell(`installing Debian packages for the tests: ${missing.join(' ')}`);
   const updated = !missing.every(isKnown);
-  if (updated) await apt('update');
-  const done = (await install(missing)) || (!updated && (await apt('update')) && (await install(missing)));
+  if (updated) apt('update');
+  const done =
+    install(missing) ||
+    (!updated && apt('update') && install(missing)) ||
+    // One that this distribution lacks shall not keep the others away.
+    (missing.length > 1 && missing.map((name) => install([name])).every(Boolean));
   tell(done ? `installed them in ${took()}` : `apt-get could not install them; its reason stands above`);
   return done;
 }
 
-async function install(packages) {
+function install(packages) {
   const ours = !existsSync(POLICY);
   if (ours) {
     writeFileSync(POLICY, POLICY_TEXT);
     chmodSync(POLICY, 0o755);
   }
   try {
-    return await apt('install', '-y', '--no-install-recommends', ...packages);
+    return apt('install', '-y', '--no-install-recommends', ...packages);
   } finally {
     if (ours) rmSync(POLICY, { force: true });
   }
 }
 
-async function apt(...args) {
-  return (await run('apt-get', [...APT, ...args], { env: ENVIRONMENT })) === 0;
+/** apt says much when all goes well; only what it says when it fails is shown. @returns whether it worked */
+function apt(...args) {
+  const { status, stdout, stderr } = spawnSync('apt-get', [...APT, ...args], {
+    encoding: 'utf8',
+    env: ENVIRONMENT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 64 * 1024 ** 2,
+  });
+  if (status !== 0) process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
+  return status === 0;
 }
 
 function isInstalled(name) {

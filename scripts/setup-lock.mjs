@@ -5,18 +5,20 @@
  * told from one that is held.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { SetupError, tell } from './tell.mjs';
 
 const POLL_MS = 200;
 /** Longer than any set-up; for owners in another container, whose pids mean nothing here. */
 const STALE_MS = 30 * 60_000;
 
-/** Runs `work` while holding the lock of this checkout; waits for its turn. */
-export async function withSetupLock(root, work, tell = () => undefined) {
-  const folder = join(root, '.cache');
-  const file = join(folder, 'setup.lock');
-  mkdirSync(folder, { recursive: true });
+/**
+ * Runs `work` while holding the lock of this checkout; waits for its turn.
+ * @throws SetupError when the checkout cannot be written to
+ */
+export async function withSetupLock(root, work) {
+  const file = join(root, '.cache', 'setup.lock');
   let told = false;
   while (!take(file)) {
     if (removeIfStale(file)) continue;
@@ -33,11 +35,15 @@ export async function withSetupLock(root, work, tell = () => undefined) {
 
 function take(file) {
   try {
+    mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, String(process.pid), { flag: 'wx' });
     return true;
   } catch (error) {
     if (error.code === 'EEXIST') return false;
-    throw error;
+    if (error.code !== 'EACCES' && error.code !== 'EROFS') throw error;
+    throw new SetupError(
+      `set-up is needed, and this user may not write to ${dirname(dirname(file))}; run "npm run build" there as its owner`,
+    );
   }
 }
 

@@ -19,19 +19,10 @@ import {
 import { dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withSetupLock } from './setup-lock.mjs';
+import { SetupError, stopwatch, tell } from './tell.mjs';
 
 /** The folder of the checkout. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** For people, beside the output of programs. */
-export function tell(line) {
-  process.stderr.write(`drawbridge: ${line}\n`);
-}
-
-/** A reason to stop which the user can mend; shown without a stack. */
-export class SetupError extends Error {
-  name = 'SetupError';
-}
 
 const NODE = { major: 20, minor: 19 };
 
@@ -50,15 +41,11 @@ export function ensureNode(version = process.versions.node) {
  */
 export async function ensureDependencies(root = ROOT) {
   if (dependenciesAreThere(root)) return;
-  await withSetupLock(
-    root,
-    async () => {
-      if (dependenciesAreThere(root)) return;
-      if (!isInstalledByHand(root)) await installDependencies(root);
-      writeFileSync(dependencyStamp(root), lockHash(root));
-    },
-    tell,
-  );
+  await withSetupLock(root, async () => {
+    if (dependenciesAreThere(root)) return;
+    if (!isInstalledByHand(root)) await installDependencies(root);
+    writeFileSync(dependencyStamp(root), lockHash(root));
+  });
 }
 
 async function installDependencies(root) {
@@ -111,13 +98,9 @@ function lockHash(root) {
  */
 export async function ensureBuild(root = ROOT) {
   if (buildIsFresh(root)) return;
-  await withSetupLock(
-    root,
-    async () => {
-      if (!buildIsFresh(root)) await build(root);
-    },
-    tell,
-  );
+  await withSetupLock(root, async () => {
+    if (!buildIsFresh(root)) await build(root);
+  });
 }
 
 const SOURCES = ['src', 'workers'];
@@ -135,9 +118,10 @@ async function build(root) {
   tell('building');
   // Of the sources as they are before: what changes meanwhile is built next time.
   const stamp = sourceHash(root);
-  const fresh = join(root, '.cache', `build-${process.pid}`);
-  const old = join(root, '.cache', `old-${process.pid}`);
-  rmSync(fresh, { recursive: true, force: true });
+  const fresh = join(root, '.cache', 'dist.new');
+  const old = join(root, '.cache', 'dist.old');
+  // A build that was cut short left them.
+  for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const args = [compiler, '-p', 'tsconfig.build.json', '--noCheck', '--outDir', fresh];
   const code = await run(process.execPath, args, { cwd: root });
@@ -183,12 +167,6 @@ export function run(command, args, options = {}) {
     child.once('error', (error) => reject(new SetupError(`${command} cannot be started: ${error.message}`)));
     child.once('exit', (code) => resolve(code ?? 1));
   });
-}
-
-/** Starts counting; the function that it gives says how long it has been. */
-export function stopwatch() {
-  const start = Date.now();
-  return () => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 }
 
 /** What all launchers do: run `work`, make its number the exit code, and show a SetupError as one line. */

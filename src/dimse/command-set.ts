@@ -2,6 +2,7 @@
  * The few elements of a DIMSE command set that decide where its data set goes (PS3.7 §6.3.1: always Implicit VR Little
  * Endian, group 0000). The command itself is the library's to interpret.
  */
+import { withoutPadding } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 
 export const COMMAND_FIELDS = {
@@ -41,7 +42,7 @@ export function parseCommandSet(bytes: Buffer): CommandSet {
     const value = elements.get(element);
     return value !== undefined && value.length >= 2 ? value.readUInt16LE(0) : undefined;
   };
-  const text = (element: number) => (elements.get(element)?.toString('latin1') ?? '').replace(/[\0 ]+$/, '');
+  const text = (element: number) => withoutPadding(elements.get(element)?.toString('latin1') ?? '');
   const commandField = short(0x0100);
   if (commandField === undefined) throw broken();
   return {

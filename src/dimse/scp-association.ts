@@ -157,6 +157,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     const bytes = Buffer.concat(command.pieces);
     command = undefined;
     startCommand(parseCommandSet(bytes), fragment.contextId);
+    library.forgetCommand();
     librarySocket.deliver(formatDataPdu(fragment.contextId, true, true, bytes));
   };
 

@@ -62,6 +62,14 @@ export class ScpLibrary extends Scp {
     association.setMaxPduLength(peerMaxPduBytes);
   }
 
+  /**
+   * To be called before each command: the library keeps the bytes of a command that has no data set (C-ECHO), and would
+   * decode the next one together with them.
+   */
+  forgetCommand(): void {
+    Reflect.set(this, 'dimseStream', undefined);
+  }
+
   override associationRequested(association: Association): void {
     this.#callbacks.requested(association);
   }

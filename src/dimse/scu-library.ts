@@ -115,8 +115,8 @@ export class ScuLibrary extends Scp {
     request.on('response', (response: Response) => {
       const status: unknown = response.getStatus();
       if (typeof status === 'number' && describeStatus(status).category === 'pending') return;
-      // The library drops neither of these: it would look up each answer among all requests ever sent, and decode it
-      // together with all answers that came before, which takes quadratic time over an association.
+      // The library drops neither of these. It would look up each answer among all requests ever sent, and decode it
+      // together with all answers before it: quadratic time, and an answer without a status would inherit an old one.
       const kept = this as unknown as { pending: unknown[]; dimseStream: unknown };
       kept.pending.length = 0;
       kept.dimseStream = undefined;

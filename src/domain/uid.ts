@@ -21,9 +21,16 @@ export function isUid(text: string): text is Uid {
  * @throws DATASET_UNREADABLE when what remains is not a UID
  */
 export function parseUid(text: string, what: string): Uid {
-  const trimmed = text.replace(/[\0 ]+$/, '');
+  const trimmed = withoutPadding(text);
   if (!isUid(trimmed)) {
     throw new GatewayError('DATASET_UNREADABLE', `${what} is not a UID: ${text.length} characters`);
   }
   return trimmed;
+}
+
+/** NULs and blanks at the end dropped. A loop, since a regular expression takes quadratic time on hostile values. */
+export function withoutPadding(text: string): string {
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === '\0' || text[end - 1] === ' ')) end -= 1;
+  return text.slice(0, end);
 }

@@ -70,9 +70,13 @@ const UNTOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SIGNER_NOT_PINNED',
 ]);
 
-/** Answers with a problem document. */
-export function sendProblem(response: Response, error: GatewayError, log: Log): void {
-  const status = HTTP_STATUS[error.code];
+/** Answers with a problem document, under the code's own status or another one. */
+export function sendProblem(
+  response: Response,
+  error: GatewayError,
+  log: Log,
+  status: number = HTTP_STATUS[error.code],
+): void {
   const body: Record<string, unknown> = {
     type: `urn:drawbridge:error:${error.code}`,
     title: CODES[error.code].meaning,

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -11,7 +10,8 @@ import { parseFileMeta } from '../../src/dicom/part10.js';
 import { echo } from '../../src/dimse/echo-scu.js';
 import { type OutgoingInstance, type StoreOutcome, storeInstances } from '../../src/dimse/store-scu.js';
 import { parseAeTitle } from '../../src/domain/ae-title.js';
-import { describeWith } from '../support/tools.js';
+import { freePort } from '../support/ports.js';
+import { describeWith, tool } from '../support/tools.js';
 import { until } from '../support/until.js';
 import {
   type BuildEncoding,
@@ -41,23 +41,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A port that was free a moment ago: these programs cannot choose one themselves. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
 const pacsAt = (port: number) => ({ aeTitle: parseAeTitle('PACS'), host: '127.0.0.1', port });
 
 async function startStorescp(...options: string[]) {
   const port = await freePort();
   const args = ['-aet', 'PACS', '-od', folder, '+B', ...options, String(port)];
-  pacsProcess = spawn('storescp', args, { stdio: 'ignore' });
+  pacsProcess = spawn(tool('dcmtk', 'storescp'), args, { stdio: 'ignore' });
   const pacs = pacsAt(port);
   await until(async () => await echo({ pacs, callingAe: CALLING }), { what: 'storescp answers C-ECHO' });
   return pacs;
@@ -195,7 +184,7 @@ describeWith('orthanc', 'Orthanc', () => {
         Plugins: [],
       }),
     );
-    pacsProcess = spawn('Orthanc', [config], { stdio: 'ignore' });
+    pacsProcess = spawn(tool('orthanc'), [config], { stdio: 'ignore' });
     const pacs = pacsAt(dicomPort);
     await until(() => echo({ pacs, callingAe: CALLING }), { timeoutMs: ORTHANC_SECONDS * 500 });
 

@@ -79,6 +79,8 @@ async function start(aeTitle: string, settings: Readonly<Record<string, unknown>
     downloadInstance: async (id) => Buffer.from(await (await get(`/instances/${id}/file`)).arrayBuffer()),
     output: running.output,
     async stop() {
+      // Going down in order takes it 3 s, to save what we throw away.
+      running.kill('SIGKILL');
       await running.stop();
       await remove();
     },

@@ -1,0 +1,82 @@
+/**
+ * Who may use the dashboard and its API: a password for people, which opens a session, and a token for scripts. The
+ * session is a signed cookie that says until when it holds; nothing is kept on the server.
+ */
+import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+
+const SALT_BYTES = 16;
+const HASH_BYTES = 32;
+/** About 64 MiB and a tenth of a second for each guess. */
+const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 128 * 1024 * 1024 };
+const SESSION_MS = 12 * 3600 * 1000;
+export const SESSION_COOKIE = 'drawbridge';
+
+/** `scrypt$<salt>$<hash>`, base64url. */
+export async function hashPassword(password: string): Promise<string> {
+  const salt = randomBytes(SALT_BYTES);
+  const hash = await derive(password, salt);
+  return `scrypt$${salt.toString('base64url')}$${hash.toString('base64url')}`;
+}
+
+export async function verifyPassword(password: string, stored: string): Promise<boolean> {
+  const [scheme, salt, hash] = stored.split('$');
+  if (scheme !== 'scrypt' || salt === undefined || hash === undefined) return false;
+  const derived = await derive(password, Buffer.from(salt, 'base64url'));
+  return equal(derived, Buffer.from(hash, 'base64url'));
+}
+
+/** The value of a new session's cookie. */
+export function openSession(key: Buffer, nowMs: number): string {
+  const untilMs = String(nowMs + SESSION_MS);
+  return `${untilMs}.${sign(key, untilMs)}`;
+}
+
+/** The Set-Cookie header of a session, or, with an empty value, of its end. */
+export function sessionCookie(value: string): string {
+  const maxAge = value === '' ? 0 : SESSION_MS / 1000;
+  return `${SESSION_COOKIE}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
+}
+
+/** How a request proves itself; `cookie` needs a guard against forged requests, `token` does not. */
+export function proofOf(
+  request: IncomingMessage,
+  secrets: { readonly sessionKey: Buffer; readonly apiToken: string },
+  nowMs: number,
+): 'token' | 'cookie' | undefined {
+  const bearer = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+  if (bearer !== undefined) {
+    return equal(Buffer.from(bearer), Buffer.from(secrets.apiToken)) ? 'token' : undefined;
+  }
+  const cookie = new RegExp(`(?:^|; )${SESSION_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? '')?.[1];
+  const [untilMs, signature] = cookie?.split('.') ?? [];
+  if (untilMs === undefined || signature === undefined) return undefined;
+  const isOurs = equal(Buffer.from(signature), Buffer.from(sign(secrets.sessionKey, untilMs)));
+  return isOurs && Number(untilMs) > nowMs ? 'cookie' : undefined;
+}
+
+/**
+ * Whether a request that changes something comes from our own pages (Fetch Metadata; Origin where a browser has none).
+ */
+export function isSameOrigin(request: IncomingMessage): boolean {
+  const site = request.headers['sec-fetch-site'];
+  if (site !== undefined) return site === 'same-origin';
+  const { origin, host } = request.headers;
+  return origin !== undefined && URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function sign(key: Buffer, text: string): string {
+  return createHmac('sha256', key).update(`session ${text}`).digest('base64url');
+}
+
+function equal(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function derive(password: string, salt: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, HASH_BYTES, SCRYPT, (error, key) =>
+      error === null ? resolve(key) : reject(error),
+    );
+  });
+}
