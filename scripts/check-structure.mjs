@@ -27,7 +27,7 @@ const RANKS = {
   'src/http': 5,
   'src/compose': 6,
   'src/cli': 7,
-  'src/demo': 7,
+  'src/demo': 8,
   'src/main.ts': 7,
   workers: 7,
 };
@@ -195,7 +195,8 @@ function findCircles() {
 }
 
 function checkLength(path, text) {
-  if (!SOURCE.test(path) || LONG_FILES.includes(path)) return [];
+  // A list of cases may be as long as it needs to be.
+  if (!SOURCE.test(path) || path.startsWith('test/') || LONG_FILES.includes(path)) return [];
   const lines = text.split('\n').length - 1;
   return lines > MAX_LINES ? [`${path}: ${lines} lines, expected at most ${MAX_LINES}`] : [];
 }

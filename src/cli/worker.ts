@@ -1,5 +1,6 @@
 /** `drawbridge worker`: one worker process, against the Redis and the data folder of a gateway. */
 import { Command } from 'commander';
+import { runWorker } from '../compose/run-worker.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 
 export function workerCommand(): Command {
@@ -7,7 +8,9 @@ export function workerCommand(): Command {
     .description('run a worker process; needs redis.url and the data folder of the gateway')
     .addOption(configOption())
     .action(async (options: ConfigOption) => {
-      const { runWorker } = await import('../../workers/main.js');
-      await runWorker({ configPath: configPath(options) });
+      await runWorker(
+        { configPath: configPath(options) },
+        (stage) => new URL(`../../workers/${stage}.js`, import.meta.url),
+      );
     });
 }

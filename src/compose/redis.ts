@@ -20,6 +20,11 @@ export function redisChoice(settings: Settings, log: Log): RedisChoice {
 }
 
 /** The private one that our parent named, or the configured one. */
-export async function connectRedis(runtime: Runtime, settings: Settings, log: Log): Promise<RedisOptions> {
-  return runtime.redis ?? (await startRedis(redisChoice(settings, log))).connection;
+export async function connectRedis(
+  runtime: Runtime,
+  settings: Settings,
+  log: Log,
+): Promise<{ readonly connection: RedisOptions; stop(): Promise<void> }> {
+  if (runtime.redis === undefined) return startRedis(redisChoice(settings, log));
+  return { connection: runtime.redis, stop: async () => undefined };
 }

@@ -49,9 +49,7 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
   };
 }
 
-export type StepStage = Exclude<Stage, 'sweep'>;
-
-export function createSteps(site: SiteContext, producer: Producer): Readonly<Record<StepStage, StageStep>> {
+export function createSteps(site: SiteContext, producer: Producer): Readonly<Record<Stage, StageStep>> {
   const outbound = outboundParts(site, producer);
   const inbound = inboundParts(site, producer);
 

@@ -8,7 +8,7 @@ import { getStatus } from './jmix/get-status.js';
 import { postEnvelope } from './jmix/post-envelope.js';
 import { postReceipt } from './jmix/post-receipt.js';
 import { createPeerIdentity } from './peer-identity.js';
-import type { PeerApi } from './ports.js';
+import type { PeerApi, PeerLocals } from './ports.js';
 import { problemHandler } from './problem.js';
 
 /** The receipt of a study of 100,000 instances stays below. */
@@ -18,9 +18,6 @@ export interface PeerAppOptions {
   readonly log: Log;
   readonly maxEnvelopeBytes: number;
 }
-
-/** What the handlers of one request share: the peer that was recognised. */
-export type PeerLocals = { peerId: string };
 
 export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
   const app = express();

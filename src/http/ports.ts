@@ -42,6 +42,9 @@ export interface PeerApi {
   acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
 }
 
+/** What the handlers of one request share: the peer that was recognised. */
+export type PeerLocals = { peerId: string };
+
 /** A study that still gathers, or that no route fits. */
 export interface StudyView {
   readonly key: string;

@@ -4,6 +4,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { CODES, type ErrorCode } from '../errors/codes.js';
 import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
+import { leaveBody } from './request-body.js';
 
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   CALLING_AE_UNKNOWN: 500,
@@ -70,13 +71,21 @@ const UNTOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SIGNER_NOT_PINNED',
 ]);
 
-/** Answers with a problem document, under the code's own status or another one. */
+/**
+ * Answers with a problem document, under the code's own status or another one. A fault is told by its correlation id
+ * alone; the log line under that id has the rest. Ends the connection where an answer has begun already.
+ */
 export function sendProblem(
   response: Response,
   error: GatewayError,
   log: Log,
   status: number = HTTP_STATUS[error.code],
 ): void {
+  if (response.destroyed || response.headersSent) {
+    response.destroy();
+    log.info({ event: 'request.abandoned', code: error.code }, error.message);
+    return;
+  }
   const body: Record<string, unknown> = {
     type: `urn:drawbridge:error:${error.code}`,
     title: CODES[error.code].meaning,
@@ -90,11 +99,9 @@ export function sendProblem(
     log.error({ event: 'request.failed', correlationId, stack }, error.message);
   } else if (!UNTOLD.has(error.code)) {
     body['detail'] = error.message;
+    if (Object.keys(error.facts).length > 0) body['facts'] = error.facts;
   }
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
+  leaveBody(response.req, response);
   if (status === 503) response.setHeader('retry-after', String(RETRY_AFTER_SECONDS));
   response.status(status).type('application/problem+json').send(JSON.stringify(body));
 }

@@ -9,15 +9,15 @@ import { GatewayError } from '../errors/gateway-error.js';
 export const OUTBOUND_STAGES = ['pack', 'seal', 'ship', 'receipt'] as const;
 export const INBOUND_STAGES = ['open', 'verify', 'deliver', 'confirm'] as const;
 
-/** One queue for each step, and one for the sweep of what is confirmed and old. */
-export const STAGES = [...OUTBOUND_STAGES, ...INBOUND_STAGES, 'sweep'] as const;
+/** One queue for each step. */
+export const STAGES = [...OUTBOUND_STAGES, ...INBOUND_STAGES] as const;
 
 export type OutboundStage = (typeof OUTBOUND_STAGES)[number];
 export type InboundStage = (typeof INBOUND_STAGES)[number];
 export type Stage = (typeof STAGES)[number];
 
 export interface JobData {
-  /** The envelope's id; for `sweep` any fixed word. */
+  /** The envelope's id; for `deliver` the PACS behind it (delivery-job.ts). */
   readonly id: string;
 }
 

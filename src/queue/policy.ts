@@ -64,7 +64,6 @@ export const POLICIES: Readonly<Record<Stage, StagePolicy>> = {
   verify: local(2, true),
   deliver: remote(3),
   confirm: remote(7),
-  sweep: local(1, false),
 };
 
 type Waits = Pick<StagePolicy, 'firstWaitMs' | 'longestWaitMs'>;

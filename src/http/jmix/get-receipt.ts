@@ -2,8 +2,7 @@
 import type { RequestHandler } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-import type { PeerLocals } from '../peer-app.js';
-import type { PeerApi } from '../ports.js';
+import type { PeerApi, PeerLocals } from '../ports.js';
 
 const RETRY_AFTER_SECONDS = 5;
 

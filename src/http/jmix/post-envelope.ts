@@ -7,8 +7,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { RequestHandler } from 'express';
 import { GatewayError } from '../../errors/gateway-error.js';
-import type { PeerLocals } from '../peer-app.js';
-import type { ArchiveMediaType, PeerApi } from '../ports.js';
+import type { ArchiveMediaType, PeerApi, PeerLocals } from '../ports.js';
 
 const MEDIA_TYPES: Readonly<Record<string, ArchiveMediaType>> = {
   'application/x-tar': 'application/x-tar',

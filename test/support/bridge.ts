@@ -1,0 +1,132 @@
+/**
+ * Whole bridges for tests: `drawbridge up` in processes of their own, each with its folder, keys and free ports. They
+ * can be killed and started again, which is what they are for.
+ */
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureSite } from '../../src/compose/first-run.js';
+import { type PartnerCard, partnerCard } from '../../src/compose/partner-card.js';
+import type { DeliveryView, ReceptionView, StudyView } from '../../src/http/ports.js';
+import { createLayout } from '../../src/spool/layout.js';
+import { readSiteKeys } from '../../src/trust/site-keys.js';
+import { freePort } from './ports.js';
+import { type RunningProcess, startProcess } from './processes.js';
+
+const LAUNCHER = fileURLToPath(new URL('../../dist/src/cli/launch.js', import.meta.url));
+
+export interface TestBridge {
+  readonly id: string;
+  readonly folder: string;
+  readonly dimsePort: number;
+  readonly card: PartnerCard;
+  /** Replaces parts of the config; takes effect at the next start. */
+  configure(config: Readonly<Record<string, unknown>>): Promise<void>;
+  start(): Promise<void>;
+  /** SIGKILL to the bridge; its workers and its Redis go with it, as far as they notice. */
+  kill(): Promise<void>;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+  get<T>(path: string): Promise<T>;
+  post<T>(path: string): Promise<T>;
+  deliveries(): Promise<DeliveryView[]>;
+  receptions(): Promise<ReceptionView[]>;
+  studies(): Promise<StudyView[]>;
+  output(): string;
+  remove(): Promise<void>;
+}
+
+/** Makes a site; it does not run yet. */
+export async function makeBridge(id: string): Promise<TestBridge> {
+  const folder = await mkdtemp(join(tmpdir(), `drawbridge-${id}-`));
+  await mkdir(join(folder, 'data'), { recursive: true });
+  const configPath = join(folder, 'drawbridge.yaml');
+  const site = { id, name: `Hospital ${id}`, contact: `pacs@${id}.example` };
+  const ports = { dimse: await freePort(), https: await freePort(), dashboard: await freePort() };
+  let config: Record<string, unknown> = {
+    site,
+    dimse: { host: '127.0.0.1', port: ports.dimse, aeTitles: ['DRAWBRIDGE'], anyCaller: true },
+    completion: { quietSeconds: 1 },
+    https: { host: '127.0.0.1', port: ports.https },
+    dashboard: { port: ports.dashboard },
+    disk: { warnFreeBytes: 0, refuseFreeBytes: 0 },
+    redis: { download: false },
+  };
+  const write = () => writeFile(configPath, JSON.stringify(config, null, 2));
+  await write();
+  const first = await ensureSite(configPath, {});
+  const keysFolder = createLayout(first.settings.dataDir).keys;
+  const card = partnerCard(
+    first.settings,
+    await readSiteKeys(keysFolder, first.settings.https),
+    '127.0.0.1',
+    ports.https,
+  );
+  const token = readFileSync(join(keysFolder, 'api.token'), 'utf8').trim();
+  let running: RunningProcess | undefined;
+  let said = '';
+
+  const call = async <T>(method: string, path: string): Promise<T> => {
+    const response = await fetch(`http://127.0.0.1:${ports.dashboard}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const body = (await response.json()) as T;
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(body)}`);
+    return body;
+  };
+
+  const stop = async () => {
+    said += running?.output() ?? '';
+    await running?.stop();
+    running = undefined;
+  };
+
+  return {
+    id,
+    folder,
+    dimsePort: ports.dimse,
+    card,
+    async configure(changes) {
+      config = { ...config, ...changes };
+      await write();
+    },
+    async start() {
+      running = await startProcess({
+        command: process.execPath,
+        args: [LAUNCHER, 'up', '--config', configPath],
+        ready: /dashboard: http/,
+      });
+    },
+    async kill() {
+      said += running?.output() ?? '';
+      running?.kill('SIGKILL');
+      await running?.ended;
+      running = undefined;
+    },
+    stop,
+    get: (path) => call('GET', path),
+    post: (path) => call('POST', path),
+    deliveries: () => call('GET', '/api/deliveries'),
+    receptions: () => call('GET', '/api/receptions'),
+    studies: () => call('GET', '/api/studies'),
+    output: () => said + (running?.output() ?? ''),
+    async remove() {
+      await stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Two sites that know each other: what A takes in goes to B, and from there to a PACS. */
+export async function makePair(
+  pacs: readonly Readonly<Record<string, unknown>>[],
+): Promise<{ a: TestBridge; b: TestBridge }> {
+  const a = await makeBridge('site-a');
+  const b = await makeBridge('site-b');
+  await a.configure({ peers: [b.card], routes: [{ to: [b.id] }] });
+  await b.configure({ peers: [a.card], pacs });
+  return { a, b };
+}
