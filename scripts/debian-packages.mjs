@@ -3,13 +3,15 @@
  * fails, nothing happens but a line that says so; whoever needs the package finds it missing.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { stopwatch, tell } from './tell.mjs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { SetupError, stopwatch, tell } from './tell.mjs';
 
 const LISTS = '/var/lib/apt/lists';
 /** Debian asks this program whether a package may start its service; 101 is no. */
 const POLICY = '/usr/sbin/policy-rc.d';
-const POLICY_TEXT = '#!/bin/sh\nexit 101\n';
+/** The comment tells ours, which a killed run may have left, from an administrator's. */
+const POLICY_TEXT = '#!/bin/sh\n# by drawbridge, while it installs packages for its tests\nexit 101\n';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const ENVIRONMENT = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
 /** Somebody else's apt, as that of unattended upgrades, is waited for. */
 const APT = ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
@@ -38,7 +40,11 @@ export function ensureDebianPackages(packages) {
 }
 
 function install(packages) {
-  const ours = !existsSync(POLICY);
+  const ours = !existsSync(POLICY) || readFileSync(POLICY, 'utf8') === POLICY_TEXT;
+  // A signal waits until apt has ended: a file left behind would keep every later service on this machine down.
+  for (const signal of SIGNALS) {
+    if (process.listenerCount(signal) === 0) process.once(signal, () => process.kill(process.pid, signal));
+  }
   if (ours) {
     writeFileSync(POLICY, POLICY_TEXT);
     chmodSync(POLICY, 0o755);
@@ -52,12 +58,13 @@ function install(packages) {
 
 /** apt says much when all goes well; only what it says when it fails is shown. @returns whether it worked */
 function apt(...args) {
-  const { status, stdout, stderr } = spawnSync('apt-get', [...APT, ...args], {
+  const { status, signal, stdout, stderr } = spawnSync('apt-get', [...APT, ...args], {
     encoding: 'utf8',
     env: ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],
     maxBuffer: 64 * 1024 ** 2,
   });
+  if (signal !== null) throw new SetupError(`apt-get was stopped by ${signal}`);
   if (status !== 0) process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
   return status === 0;
 }

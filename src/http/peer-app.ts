@@ -10,7 +10,9 @@ import { postReceipt } from './jmix/post-receipt.js';
 import { createPeerIdentity } from './peer-identity.js';
 import type { PeerApi, PeerLocals } from './ports.js';
 import { problemHandler } from './problem.js';
+import { askForBody } from './request-body.js';
 
+const RECEIPT_TYPE = 'application/jose';
 /** The receipt of a study of 100,000 instances stays below. */
 const MAX_RECEIPT_BYTES = 32 * 1024 * 1024;
 
@@ -19,6 +21,10 @@ export interface PeerAppOptions {
   readonly maxEnvelopeBytes: number;
 }
 
+/**
+ * The application behind the listener for other bridges. RFC 9110 has no challenge that asks for a client
+ * certificate, so who brings none, or one that is not pinned, is answered 403 and not 401.
+ */
 export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
   const app = express();
   const identify = createPeerIdentity(api, options.log);
@@ -40,10 +46,10 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
   app.post(
     '/api/jmix/:id/receipt',
     (request, response, next) => {
-      if (request.headers.expect !== undefined) response.writeContinue();
+      if (request.is(RECEIPT_TYPE)) askForBody(request, response);
       next();
     },
-    express.raw({ type: 'application/jose', limit: MAX_RECEIPT_BYTES }),
+    express.raw({ type: RECEIPT_TYPE, limit: MAX_RECEIPT_BYTES, inflate: false }),
     postReceipt(api),
   );
   app.use(() => {

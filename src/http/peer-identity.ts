@@ -15,30 +15,39 @@ export interface Connected {
   readonly socket: Socket;
 }
 
-/** @returns the function that names the peer of a request; it throws NOT_AUTHORISED for a stranger */
+/**
+ * @returns the function that names the peer of a request; it throws NOT_AUTHORISED for a stranger, and logs the
+ *   fingerprint, so that an operator who knows the caller can pin it
+ */
 export function createPeerIdentity(api: PeerApi, log: Log): (request: Connected) => string {
   const loggedAtMs = new Map<string, number>();
 
-  const stranger = (fingerprint: string, address: string | undefined) => {
+  const isLogDue = (stranger: string): boolean => {
     const nowMs = Date.now();
-    if (nowMs - (loggedAtMs.get(fingerprint) ?? 0) < STRANGER_LOG_EVERY_MS) return;
+    if (nowMs - (loggedAtMs.get(stranger) ?? 0) < STRANGER_LOG_EVERY_MS) return false;
     if (loggedAtMs.size >= MAX_STRANGERS) loggedAtMs.clear();
-    loggedAtMs.set(fingerprint, nowMs);
-    log.warn(
-      { event: 'peer.unknown', fingerprint, remoteAddress: address },
-      'a certificate that no peer has pinned; to accept it, add it to certificateFingerprints of the peer',
-    );
+    loggedAtMs.set(stranger, nowMs);
+    return true;
   };
 
   return (request) => {
     const certificate = certificateOf(request.socket);
+    const { remoteAddress } = request.socket;
     if (certificate === undefined) {
-      stranger('none', request.socket.remoteAddress);
+      if (isLogDue(`address ${remoteAddress}`)) {
+        log.warn({ event: 'peer.anonymous', remoteAddress }, 'a caller without a client certificate was refused');
+      }
       throw new GatewayError('NOT_AUTHORISED', 'a client certificate is required');
     }
     const peerId = api.identify(certificate);
     if (peerId === undefined) {
-      stranger(certificate.fingerprint, request.socket.remoteAddress);
+      const { fingerprint } = certificate;
+      if (isLogDue(fingerprint)) {
+        log.warn(
+          { event: 'peer.unknown', fingerprint, remoteAddress },
+          'a certificate that no peer has pinned; to accept it, add it to certificateFingerprints of the peer',
+        );
+      }
       throw new GatewayError(
         'NOT_AUTHORISED',
         `the certificate ${certificate.fingerprint} is not pinned here`,

@@ -30,14 +30,14 @@ export function leaveBody(request: IncomingMessage, response: ServerResponse): v
     response.setHeader('connection', 'close');
     return;
   }
-  const { socket } = request;
+  // Asked for now: a request that was destroyed no longer knows its socket.
+  const { socket } = response;
   response.once('finish', () => {
-    if (request.complete) return;
+    if (request.complete || socket === null) return;
     const timer = setTimeout(() => {
       if (!request.complete) socket.destroy();
     }, LINGER_MS);
     socket.once('close', () => clearTimeout(timer));
-    request.resume();
   });
 }
 

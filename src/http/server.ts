@@ -7,6 +7,9 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** A connection on which nothing moves for this long is closed; a slow upload of hours is none. */
 const STALL_TIMEOUT_MS = 120_000;
 const HEADERS_TIMEOUT_MS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 15_000;
+/** Far more than partners and browsers open; what comes on top is closed at once. */
+const MAX_CONNECTIONS = 1_000;
 /** Above the keep-alive time of our own client, so that we are not the one to close first. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -42,6 +45,7 @@ export function listenTls(options: TlsListenOptions): Promise<HttpListener> {
       requestCert: true,
       rejectUnauthorized: false,
       maxHeaderSize: MAX_HEADER_BYTES,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       ...(options.authorities.length === 0 ? {} : { ca: [...options.authorities] }),
     },
     options.app,
@@ -60,6 +64,7 @@ async function listen(server: Server, { host, port, app }: ListenOptions): Promi
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = STALL_TIMEOUT_MS;
+  server.maxConnections = MAX_CONNECTIONS;
   // Handlers answer `Expect: 100-continue` themselves, after they have looked at the head.
   server.on('checkContinue', app);
   await new Promise<void>((resolve, reject) => {

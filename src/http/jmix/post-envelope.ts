@@ -2,12 +2,16 @@
  * POST /api/jmix: an envelope as an archive. 201 when it is durable, 200 when it was here before; nothing of the body is
  * asked for before the head has passed (RFC 9110 §10.1.1).
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { RequestHandler } from 'express';
-import { GatewayError } from '../../errors/gateway-error.js';
+import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
 import type { ArchiveMediaType, PeerApi, PeerLocals } from '../ports.js';
+import { askForBody } from '../request-body.js';
+
+/** To make gigabytes durable after their last byte may take long on a slow disk, and nothing moves meanwhile. */
+const COMMIT_TIMEOUT_MS = 600_000;
 
 const MEDIA_TYPES: Readonly<Record<string, ArchiveMediaType>> = {
   'application/x-tar': 'application/x-tar',
@@ -22,7 +26,7 @@ export function postEnvelope(
 ): RequestHandler<Record<string, string>, unknown, unknown, unknown, PeerLocals> {
   return async (request, response) => {
     const { peerId } = response.locals;
-    const mediaType = mediaTypeOf(request);
+    const mediaType = mediaTypeOf(request, response);
     assertFits(request, maxBytes);
     const refusal = api.admission();
     if (refusal !== undefined) throw refusal;
@@ -32,11 +36,17 @@ export function postEnvelope(
       if (!response.writableFinished)
         gone.abort(new GatewayError('CANCELLED', 'the sender closed the connection'));
     });
-    if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+    askForBody(request, response);
+    request.once('end', () => response.socket?.setTimeout(COMMIT_TIMEOUT_MS));
     const body = limitTo(maxBytes);
     // A failure reaches the receiver through the body, and is answered there.
     pipeline(request, body).catch(() => undefined);
-    const { id, created } = await api.receive({ peerId, body, mediaType, signal: gone.signal });
+    const { id, created } = await api
+      .receive({ peerId, body, mediaType, signal: gone.signal })
+      .catch((error: unknown) => {
+        // Whatever broke in the receiver when the sender went away, that is what it was.
+        throw request.errored !== null && !isGatewayError(error) ? gone.signal.reason : error;
+      });
     response
       .status(created ? 201 : 200)
       .location(`/api/jmix/${id}/status`)
@@ -44,10 +54,12 @@ export function postEnvelope(
   };
 }
 
-function mediaTypeOf(request: IncomingMessage): ArchiveMediaType {
+function mediaTypeOf(request: IncomingMessage, response: ServerResponse): ArchiveMediaType {
   const text = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
   const mediaType = Object.hasOwn(MEDIA_TYPES, text) ? MEDIA_TYPES[text] : undefined;
   if (mediaType === undefined) {
+    // RFC 9110 §15.5.16: the answer says what would be taken.
+    response.setHeader('accept', Object.keys(MEDIA_TYPES).join(', '));
     throw new GatewayError(
       'MEDIA_TYPE_UNSUPPORTED',
       'expected Content-Type application/x-tar, application/gzip or application/zip',

@@ -11,6 +11,7 @@ export function postReceipt(
     const id = parseEnvelopeId(request.params.id);
     // The body parser leaves other media types alone.
     if (!Buffer.isBuffer(request.body)) {
+      response.setHeader('accept', 'application/jose');
       throw new GatewayError('MEDIA_TYPE_UNSUPPORTED', 'expected Content-Type application/jose');
     }
     await api.acceptReceipt(response.locals.peerId, id, request.body);
