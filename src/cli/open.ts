@@ -9,7 +9,7 @@ import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import { syncTree } from '../spool/atomic.js';
 import { readPrivateKey } from '../trust/key-files.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
-import { type JsonOption, printResult } from './output.js';
+import { type JsonOption, printResult, warnExposedKey } from './output.js';
 import { startProgress } from './progress.js';
 import { addTrustOptions, type TrustOptions, trustOf } from './trust-options.js';
 
@@ -65,7 +65,9 @@ async function openInto(
   options: OpenOptions,
 ): Promise<OpenedEnvelope> {
   const trust = await trustOf(options);
-  const recipientKeys = await Promise.all(options.key.map((path) => readPrivateKey(path, 'encryption')));
+  const recipientKeys = await Promise.all(
+    options.key.map((path) => readPrivateKey(path, 'encryption', warnExposedKey)),
+  );
   await mkdir(scratch, { mode: 0o700 });
   const source = await openEnvelopeInput(resolve(envelope), scratch);
   const staging = join(scratch, 'payload');

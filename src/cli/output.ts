@@ -38,6 +38,11 @@ function exitCodeOf(error: GatewayError): number {
   return error.kind === 'transient' ? EXIT.tryAgain : EXIT.failed;
 }
 
+/** For a private key that others can read: told, but not refused, since the key is the caller's own affair. */
+export function warnExposedKey(path: string): void {
+  process.stderr.write(`warning: others can read the private key ${path}; chmod 600 it\n`);
+}
+
 /** True for the errors of commander that are no errors: help and version were shown. */
 export function isHelp(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';

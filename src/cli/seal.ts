@@ -19,7 +19,7 @@ import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
 import { readPrivateKey, readPublicKey } from '../trust/key-files.js';
 import { type InputFiles, type InputInstance, readInputFiles } from './input-files.js';
-import { type JsonOption, printResult } from './output.js';
+import { type JsonOption, printResult, warnExposedKey } from './output.js';
 import { startProgress } from './progress.js';
 
 interface SealOptions extends JsonOption {
@@ -48,7 +48,7 @@ export function sealCommand(): Command {
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SealOptions) => {
       const recipientKey = await readPublicKey(options.to, 'encryption');
-      const signingKey = await readPrivateKey(options.signWith, 'signing');
+      const signingKey = await readPrivateKey(options.signWith, 'signing', warnExposedKey);
       const input = await readInputFiles(paths);
       const { instances } = input;
       const id = parseEnvelopeId(randomUUID());

@@ -11,7 +11,7 @@ import { openEnvelope } from '../jmix/open.js';
 import { type Trust, verifySignatures } from '../jmix/signatures.js';
 import { readPrivateKey } from '../trust/key-files.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
-import { type JsonOption, printResult } from './output.js';
+import { type JsonOption, printResult, warnExposedKey } from './output.js';
 import { addTrustOptions, type TrustOptions, trustOf } from './trust-options.js';
 
 interface VerifyOptions extends JsonOption, TrustOptions {
@@ -66,7 +66,7 @@ function verifySigned(source: EnvelopeSource, trust: Trust) {
 async function verifyWhole(source: EnvelopeSource, trust: Trust, keys: readonly string[]) {
   const opened = await openEnvelope({
     source,
-    recipientKeys: await Promise.all(keys.map((path) => readPrivateKey(path, 'encryption'))),
+    recipientKeys: await Promise.all(keys.map((path) => readPrivateKey(path, 'encryption', warnExposedKey))),
     trust,
     nowMs: Date.now(),
     limits: { maxEntries: MAX_ENTRIES, maxBytes: MAX_BYTES },

@@ -10,7 +10,6 @@ const HASH_BYTES = 32;
 /** About 64 MiB and a tenth of a second for each guess. */
 const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 128 * 1024 * 1024 };
 const SESSION_MS = 12 * 3600 * 1000;
-export const SESSION_COOKIE = 'drawbridge';
 
 /** `scrypt$<salt>$<hash>`, base64url. */
 export async function hashPassword(password: string): Promise<string> {
@@ -32,10 +31,21 @@ export function openSession(key: Buffer, nowMs: number): string {
   return `${untilMs}.${sign(key, untilMs)}`;
 }
 
-/** The Set-Cookie header of a session, or, with an empty value, of its end. */
-export function sessionCookie(value: string): string {
+/** The Set-Cookie header of a session, or, with an empty value, of its end; `Secure` when the page came by https. */
+export function sessionCookie(request: IncomingMessage, key: Buffer, value: string): string {
   const maxAge = value === '' ? 0 : SESSION_MS / 1000;
-  return `${SESSION_COOKIE}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
+  const secure = isHttps(request) ? '; Secure' : '';
+  return `${cookieName(key)}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict${secure}`;
+}
+
+/** Cookies know no ports: two bridges on one machine must not end each other's sessions. */
+function cookieName(key: Buffer): string {
+  return `drawbridge-${createHmac('sha256', key).update('cookie').digest('hex').slice(0, 8)}`;
+}
+
+/** Behind a proxy that ends TLS it says so; a caller who claims it falsely only loses the own cookie. */
+function isHttps(request: IncomingMessage): boolean {
+  return 'encrypted' in request.socket || request.headers['x-forwarded-proto'] === 'https';
 }
 
 /** How a request proves itself; `cookie` needs a guard against forged requests, `token` does not. */
@@ -48,7 +58,8 @@ export function proofOf(
   if (bearer !== undefined) {
     return equal(Buffer.from(bearer), Buffer.from(secrets.apiToken)) ? 'token' : undefined;
   }
-  const cookie = new RegExp(`(?:^|; )${SESSION_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? '')?.[1];
+  const pattern = new RegExp(`(?:^|; )${cookieName(secrets.sessionKey)}=([^;]+)`);
+  const cookie = pattern.exec(request.headers.cookie ?? '')?.[1];
   const [untilMs, signature] = cookie?.split('.') ?? [];
   if (untilMs === undefined || signature === undefined) return undefined;
   const isOurs = equal(Buffer.from(signature), Buffer.from(sign(secrets.sessionKey, untilMs)));

@@ -21,12 +21,15 @@ export interface DashboardOptions {
   readonly boardQueues: readonly unknown[];
   readonly auth: { readonly passwordHash: string; readonly sessionKey: Buffer; readonly apiToken: string };
   readonly log: Log;
+  /** What /metrics gives, in the Prometheus text format; without it there is no such address. */
+  readonly metrics?: () => Promise<string>;
 }
 
 type BoardServer = Parameters<typeof createBullBoard>[0]['serverAdapter'];
 
 const ASSETS = fileURLToPath(new URL('./dashboard/', import.meta.url));
 const BOARD_PATH = '/queues';
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Nothing but our own files; no script or style within a page. */
 const STRICT = helmet({
@@ -40,18 +43,20 @@ const STRICT = helmet({
       formAction: ["'self'"],
       baseUri: ["'none'"],
       frameAncestors: ["'none'"],
+      manifestSrc: ["'self'"],
       // Served without TLS on the loopback; a proxy in front of it says otherwise by itself.
       upgradeInsecureRequests: null,
     },
   },
   strictTransportSecurity: false,
 });
-/** The board's pages bring scripts and styles within them. */
+/** The board's pages bring scripts and styles within them, and would ask Google for fonts: a bridge asks nobody. */
 const BOARD = helmet({
   contentSecurityPolicy: {
     directives: {
       scriptSrc: ["'self'", "'unsafe-inline'"],
-      styleSrc: ["'self'", "'unsafe-inline'", 'https:'],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      fontSrc: ["'self'"],
       upgradeInsecureRequests: null,
     },
   },
@@ -59,7 +64,7 @@ const BOARD = helmet({
 });
 
 export function createDashboardApp(options: DashboardOptions): Express {
-  const { operations, auth, log } = options;
+  const { operations, auth, log, metrics } = options;
   const app = express();
   app.disable('x-powered-by');
   app.use((request, response, next) =>
@@ -78,6 +83,11 @@ export function createDashboardApp(options: DashboardOptions): Express {
   app.use(guard(options));
   app.get('/api/events', events(operations));
   app.use('/api', noStore, apiRoutes(operations));
+  if (metrics !== undefined) {
+    app.get('/metrics', noStore, async (_request, response) => {
+      response.setHeader('content-type', METRICS_TYPE).send(await metrics());
+    });
+  }
   app.use(BOARD_PATH, board(options.boardQueues));
   app.use(express.static(ASSETS, { index: 'index.html', redirect: false }));
   app.use(() => {

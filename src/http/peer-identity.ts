@@ -35,7 +35,10 @@ export function createPeerIdentity(api: PeerApi, log: Log): (request: Connected)
     const { remoteAddress } = request.socket;
     if (certificate === undefined) {
       if (isLogDue(`address ${remoteAddress}`)) {
-        log.warn({ event: 'peer.anonymous', remoteAddress }, 'a caller without a client certificate was refused');
+        log.warn(
+          { event: 'peer.anonymous', remoteAddress },
+          'a caller without a client certificate was refused',
+        );
       }
       throw new GatewayError('NOT_AUTHORISED', 'a client certificate is required');
     }

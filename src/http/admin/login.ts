@@ -19,7 +19,10 @@ const PAGE = fileURLToPath(new URL('../dashboard/login.html', import.meta.url));
 export function loginRoutes(secrets: LoginSecrets, log: Log): Router {
   const router = Router();
   let failures = 0;
+  let guessing = 0;
   let lockedUntilMs = 0;
+  /** Guesses that run beside each other count before they are judged, else a thousand at once were free. */
+  const mustWait = () => Date.now() < lockedUntilMs || (guessing > 0 && failures + guessing >= FREE_FAILURES);
 
   router.get('/login', (_request, response) => response.sendFile(PAGE));
 
@@ -28,14 +31,17 @@ export function loginRoutes(secrets: LoginSecrets, log: Log): Router {
       response.redirect(303, '/login?error=origin');
       return;
     }
-    if (Date.now() < lockedUntilMs) {
-      response.setHeader('retry-after', String(Math.ceil((lockedUntilMs - Date.now()) / 1000)));
+    if (mustWait()) {
       response.redirect(303, '/login?error=wait');
       return;
     }
     const body = request.body as Record<string, unknown> | undefined;
     const password = typeof body?.['password'] === 'string' ? body['password'] : '';
-    if (!(await verifyPassword(password, secrets.passwordHash))) {
+    guessing += 1;
+    const isRight = await verifyPassword(password, secrets.passwordHash).finally(() => {
+      guessing -= 1;
+    });
+    if (!isRight) {
       failures += 1;
       if (failures >= FREE_FAILURES) lockedUntilMs = Date.now() + LOCK_MS;
       log.warn({ event: 'login.failed', remoteAddress: request.socket.remoteAddress, failures });
@@ -44,12 +50,15 @@ export function loginRoutes(secrets: LoginSecrets, log: Log): Router {
     }
     failures = 0;
     log.info({ event: 'login.succeeded', remoteAddress: request.socket.remoteAddress });
-    response.setHeader('set-cookie', sessionCookie(openSession(secrets.sessionKey, Date.now())));
+    const session = openSession(secrets.sessionKey, Date.now());
+    response.setHeader('set-cookie', sessionCookie(request, secrets.sessionKey, session));
     response.redirect(303, '/');
   });
 
-  router.post('/logout', (_request, response) => {
-    response.setHeader('set-cookie', sessionCookie(''));
+  router.post('/logout', (request, response) => {
+    if (isSameOrigin(request)) {
+      response.setHeader('set-cookie', sessionCookie(request, secrets.sessionKey, ''));
+    }
     response.redirect(303, '/login');
   });
   return router;
