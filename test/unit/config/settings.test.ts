@@ -1,0 +1,87 @@
+/** Config: what is told when it is wrong, and that the file of the first run is right. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseSettings } from '../../../src/config/load.js';
+import { formatConfigTemplate } from '../../../src/config/template.js';
+
+const SITE = 'site: { id: a, name: A, contact: c }\n';
+const KEY = 'QUYjhxX23Q7Uf0qD/PIaCWwrsqp+8/PROaBeojZG8z8=';
+
+const problemsOf = (text: string, environment: Record<string, string> = {}): string => {
+  try {
+    parseSettings(text, environment, '/tmp');
+    return '';
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+    return error instanceof Error ? error.message : '';
+  }
+};
+
+describe('a config with errors', () => {
+  it('is told all of them at once, each with its path and value', () => {
+    const message = problemsOf(
+      `${SITE}dimse: { port: 99999, aeTitles: ['much too long for a title'] }\nspool: 1\n`,
+    );
+    expect(message).toContain('dimse.port = 99999');
+    expect(message).toContain('dimse.aeTitles.0 = "much too long for a title"');
+    expect(message).toContain('spool');
+  });
+
+  it('shows no secret', () => {
+    expect(problemsOf(`${SITE}redis: { password: [hunter2] }\n`)).not.toContain('hunter2');
+  });
+
+  it.each([
+    ['a route to nobody', 'routes: [{ to: [nobody] }]\n', 'there is no peer nobody'],
+    [
+      'a route to a peer without a key',
+      'peers: [{ id: b, name: B }]\nroutes: [{ to: [b] }]\n',
+      'has no url or no encryptionKey',
+    ],
+    [
+      'a peer that could be an impostor',
+      `peers: [{ id: b, name: B, url: 'https://b:8443', signingKeys: ['${KEY}'] }]\n`,
+      'certificateFingerprints or caFile',
+    ],
+    ['a PACS that is not there', 'peers: [{ id: b, name: B, deliverTo: [main] }]\n', 'there is no PACS main'],
+    ['one port for two', 'https: { port: 8080 }\n', 'three different ports'],
+    ['half a certificate', 'https: { certFile: x.pem }\n', 'certFile and keyFile'],
+    ['this site as its own peer', 'peers: [{ id: a, name: A }]\n', 'is this site itself'],
+  ])('is told of %s', (_title, text, expected) => {
+    expect(problemsOf(SITE + text)).toContain(expected);
+  });
+});
+
+describe('the environment', () => {
+  it('sets single values, and reads secrets from files', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'drawbridge-')), 'secret');
+    writeFileSync(file, '0123\n');
+    const settings = parseSettings(
+      SITE,
+      { DRAWBRIDGE_DIMSE_PORT: '104', DRAWBRIDGE_REDIS_PASSWORD_FILE: file, PATH: '/bin' },
+      '/tmp',
+    );
+    expect([settings.dimse.port, settings.redis.password]).toEqual([104, '0123']);
+  });
+
+  it('may hold no setting that there is not', () => {
+    expect(problemsOf(SITE, { DRAWBRIDGE_DIMSE_PROT: '104' })).toContain('DRAWBRIDGE_DIMSE_PROT');
+  });
+});
+
+it('the file of the first run means exactly the defaults, and mentions every section', () => {
+  const text = formatConfigTemplate({ site: { id: 'a', name: 'A', contact: 'c' } });
+  expect(parseSettings(text, {}, '/tmp')).toEqual(parseSettings(SITE, {}, '/tmp'));
+  for (const word of [
+    'callers',
+    'quietSeconds',
+    'signingKeys',
+    'refuseFreeBytes',
+    'verifiedHours',
+    'maxPduBytes',
+  ]) {
+    expect(text).toContain(word);
+  }
+});
