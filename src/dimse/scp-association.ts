@@ -67,15 +67,19 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
   let instanceCount = 0;
   let byteCount = 0;
 
-  const abort = (reason: number) => {
+  /** Resolves when the peer has the A-ABORT, or will not have it. */
+  const abort = async (reason: number): Promise<void> => {
     if (socket.destroyed) return;
     if (socket.writableEnded) {
       socket.destroy();
       return;
     }
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     socket.end(formatAbort(2, reason), () => socket.destroy());
     // A peer that does not even read the A-ABORT.
-    setTimeout(() => socket.destroy(), ABORT_PATIENCE_MS).unref();
+    const timer = setTimeout(() => socket.destroy(), ABORT_PATIENCE_MS);
+    await closed;
+    clearTimeout(timer);
   };
 
   const finish = () => {
@@ -87,7 +91,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     requested: (association) => {
       decide(association).catch((error: unknown) => {
         log.error({ event: 'association.failed', reason: toGatewayError(error).message });
-        abort(ABORT_NOT_SPECIFIED);
+        void abort(ABORT_NOT_SPECIFIED);
       });
     },
     released: () => {
@@ -101,7 +105,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     },
     failed: (error) => {
       log.warn({ event: 'association.failed', association: info?.id, reason: toGatewayError(error).message });
-      abort(ABORT_NOT_SPECIFIED);
+      void abort(ABORT_NOT_SPECIFIED);
     },
   });
 
@@ -210,11 +214,12 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
         log.info({ event: 'association.timed_out', association: info?.id, remoteAddress });
       }
       if (info === undefined || socket.writableEnded) socket.destroy();
-      else abort(ABORT_NOT_SPECIFIED);
+      else void abort(ABORT_NOT_SPECIFIED);
     });
     socket.on('error', () => undefined);
     try {
-      for await (const chunk of socket as AsyncIterable<Buffer>) {
+      // Not destroyed when we leave the loop: the peer is still to be told why.
+      for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         for (const frame of framer.feed(chunk)) {
           const wait = take(frame);
           if (wait !== undefined) await wait;
@@ -224,7 +229,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
       if (!socket.destroyed) {
         const { code, message } = toGatewayError(error);
         log.warn({ event: 'association.aborted', association: info?.id, remoteAddress, code }, message);
-        abort(ABORT_UNEXPECTED_PDU);
+        await abort(ABORT_UNEXPECTED_PDU);
       }
     }
     await storing?.lane.discard();
@@ -246,7 +251,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     remoteAddress,
     instanceCount: () => instanceCount,
     bytes: () => byteCount,
-    abort: () => abort(ABORT_NOT_SPECIFIED),
+    abort: () => void abort(ABORT_NOT_SPECIFIED),
     ended: run(),
   };
 }

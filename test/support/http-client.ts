@@ -1,5 +1,5 @@
 /** One request over a socket of its own, as raw as tests need it: when the answer comes, what was sent by then. */
-import { type IncomingHttpHeaders, type RequestOptions, request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { TestCertificate } from './certificates.js';
 
