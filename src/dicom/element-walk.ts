@@ -83,6 +83,12 @@ export function* walkElements(options: WalkOptions): Generator<Wish, ReadonlyMap
     );
     const { tag, length } = element;
     const start = offset + element.headerBytes;
+    // Some writers end a sequence of defined length a second time; that delimiter ends nothing.
+    const stray = inside === undefined && length === 0 && (tag === ITEM_END || tag === SEQUENCE_END);
+    if (stray) {
+      offset = start;
+      continue;
+    }
     if (inside === undefined && tag > lastWanted) return found;
 
     if (inside !== undefined && tag === inside.endsWith) {

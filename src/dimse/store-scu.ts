@@ -16,7 +16,7 @@ import type { ProposedContext } from './scu-library.js';
 
 /** Ids are the odd numbers of a byte (PS3.8 §9.3.2.2). */
 const MAX_CONTEXTS = 128;
-/** Associations in a row that break before a single answer: enough to get past two bad data sets side by side. */
+/** Associations in a row that break before a single answer, each begun at another place of what is left. */
 const MAX_FRUITLESS = 3;
 
 export interface OutgoingInstance {
@@ -59,7 +59,10 @@ export interface StoreScuOptions extends ScuTimeouts {
   readonly instances: readonly OutgoingInstance[];
   /** Aborts the association; what has no answer by then is unanswered. */
   readonly signal?: AbortSignal;
-  /** Awaited before the next instance. If it throws, sending stops and `storeInstances` throws the same. */
+  /**
+   * Awaited before the next instance. Outcomes come in the order of the instances only while no association breaks.
+   * If it throws, sending stops and `storeInstances` throws the same.
+   */
   onOutcome(outcome: StoreOutcome): void | Promise<void>;
   readonly log?: Log;
 }
@@ -98,6 +101,7 @@ export async function storeInstances(options: StoreScuOptions): Promise<StoreSum
       if (association.failure?.code === 'SPOOL_CORRUPT') continue;
       broken = association.failure ?? broken;
       fruitless = association.failure === undefined || answers > 0 ? 0 : fruitless + 1;
+      if (fruitless > 0) rest = fromElsewhere(rest);
     } finally {
       await association.release();
       options.log?.debug({ event: 'association.closed', code: association.failure?.code });
@@ -126,6 +130,15 @@ function nextBatch(instances: readonly OutgoingInstance[]): Batch {
     (contexts.has(key) ? batch : later).push(instance);
   }
   return { batch, contexts: [...contexts.values()], later };
+}
+
+/**
+ * The same instances, begun a third of the way in. Those over which a PACS stumbles often stand side by side; in the
+ * old order they would use up all attempts, in every call anew, and nothing behind them would ever be sent.
+ */
+function fromElsewhere(rest: readonly OutgoingInstance[]): readonly OutgoingInstance[] {
+  const at = Math.floor(rest.length / MAX_FRUITLESS);
+  return [...rest.slice(at), ...rest.slice(0, at)];
 }
 
 interface BatchResult {

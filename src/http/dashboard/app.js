@@ -74,7 +74,7 @@ function draw() {
       ? el('p', { class: 'empty fine' }, '✓ Nothing waits for you.')
       : el('div', { class: 'list' }, ...items),
   );
-  fill('studies', studies(state.studies, nowMs));
+  fill('studies', studies(state.studies, nowMs, act));
   fill('deliveries', deliveries(state.deliveries, nowMs, show));
   fill('receptions', receptions(state.receptions, nowMs, show));
   fill('associations', associations(state.associations, nowMs));

@@ -11,12 +11,12 @@ const TONES = {
   quarantined: 'bad',
 };
 
-export function studies(list, nowMs) {
+export function studies(list, nowMs, act) {
   if (list.length === 0) {
     return empty('No study is arriving. Modalities send to the AE title and port shown above.');
   }
   return table(
-    ['From', 'Modality', '#Instances', '#Size', 'Last instance', 'State'],
+    ['From', 'Modality', '#Instances', '#Size', 'Last instance', 'State', ''],
     list.map((study) => [
       study.callingAes.join(', '),
       study.modalities.join(', '),
@@ -24,8 +24,18 @@ export function studies(list, nowMs) {
       bytes(study.dataSetBytes),
       age(study.lastInstanceAtMs, nowMs),
       [chip(study.state, study.state === 'held' ? 'warn' : ''), el('span', { class: 'note' }, study.why)],
+      completeButton(study, act),
     ]),
   );
+}
+
+/** For an operator who knows that nothing more will come. */
+function completeButton(study, act) {
+  const press = (event) => {
+    event.currentTarget.disabled = true;
+    act(`/api/studies/${study.key}/complete`);
+  };
+  return el('button', { onclick: press, 'aria-label': `Complete study ${study.key} now` }, 'Complete now');
 }
 
 export function deliveries(list, nowMs, show) {
