@@ -1,6 +1,6 @@
 /** One site of the demo: a folder with config and keys, and a running bridge. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { ensureSite } from '../compose/first-run.js';
 import { type PartnerCard, partnerCard } from '../compose/partner-card.js';
@@ -28,7 +28,8 @@ export interface DemoSite {
 
 /** Makes a site's keys; its config is completed when the other one is known. */
 export async function prepareSite(folder: string, site: Site): Promise<DemoSite> {
-  const ports = { dimse: await freePort(), https: await freePort(), dashboard: await freePort() };
+  const [dimse = 0, https = 0, dashboard = 0] = await freePorts(3);
+  const ports = { dimse, https, dashboard };
   const configPath = join(folder, 'drawbridge.yaml');
   const first = await ensureSite(configPath, {}, site);
   const keys = await readSiteKeys(createLayout(first.settings.dataDir).keys, first.settings.https);
@@ -77,13 +78,21 @@ export async function lastLines(path: string, count: number): Promise<string> {
   return text.trimEnd().split('\n').slice(-count).join('\n');
 }
 
-function freePort(): Promise<number> {
+/** Held all at once, so that no two are the same. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, () => listen()));
+  const ports = servers.map((server) => {
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+function listen(): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
+    server.listen(0, '127.0.0.1', () => resolve(server));
   });
 }

@@ -221,6 +221,18 @@ describe('attributes of a data set', () => {
     );
   });
 
+  it.each([0xe00d, 0xe0dd])('a delimiter (fffe,%i) that ends nothing is passed over', async (number) => {
+    const delimiter = Buffer.alloc(8);
+    delimiter.writeUInt16LE(0xfffe, 0);
+    delimiter.writeUInt16LE(number, 2);
+    const bytes = Buffer.concat([
+      element('explicit-le', 0x00081140, 'SQ', ''),
+      delimiter,
+      element('explicit-le', TAGS.StudyInstanceUID, 'UI', IDENTITY.studyInstanceUid),
+    ]);
+    expect((await read(bytes, 'explicit-le')).string(TAGS.StudyInstanceUID)).toBe(IDENTITY.studyInstanceUid);
+  });
+
   it('a head that ends too early asks for the source', () => {
     const bytes = dataSet('explicit-le');
     const at = bytes.indexOf(IDENTITY.seriesInstanceUid) + IDENTITY.seriesInstanceUid.length;
