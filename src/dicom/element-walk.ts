@@ -83,7 +83,7 @@ export function* walkElements(options: WalkOptions): Generator<Wish, ReadonlyMap
     );
     const { tag, length } = element;
     const start = offset + element.headerBytes;
-    // Some writers end a sequence of defined length a second time; that delimiter ends nothing.
+    // Some writers put a delimiter behind a sequence of defined length, or behind the data set. It ends nothing.
     const stray = inside === undefined && length === 0 && (tag === ITEM_END || tag === SEQUENCE_END);
     if (stray) {
       offset = start;
