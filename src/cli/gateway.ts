@@ -8,6 +8,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { createLog } from '../observe/log.js';
 import { startRedis } from '../queue/redis/ladder.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { type JsonOption, printResult } from './output.js';
 import { untilStopped } from './stop-signal.js';
 import { tellFirstRun } from './up.js';
 
@@ -17,7 +18,8 @@ export function gatewayCommand(): Command {
   return new Command('gateway')
     .description('run the gateway without workers; needs redis.url')
     .addOption(configOption())
-    .action(async (options: ConfigOption) => {
+    .option('--json', 'one JSON object on standard output, once it listens')
+    .action(async (options: ConfigOption & JsonOption) => {
       const stopped = untilStopped();
       const first = await ensureSite(configPath(options), process.env);
       tellFirstRun(first);
@@ -35,6 +37,7 @@ export function gatewayCommand(): Command {
         workersUp: () => true,
         redis,
       });
+      if (options.json === true) printResult(options, { ports: gateway.ports, redis: redis.kind }, '');
       await stopped;
       await gateway.close(CLOSE_GRACE_MS);
       await redis.stop();

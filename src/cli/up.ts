@@ -4,6 +4,7 @@ import { ensureSite, type FirstRun } from '../compose/first-run.js';
 import { startBridge } from '../compose/supervisor.js';
 import { createLog } from '../observe/log.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { type JsonOption, printResult } from './output.js';
 import { untilStopped } from './stop-signal.js';
 
 const CLOSE_GRACE_MS = 10_000;
@@ -12,7 +13,8 @@ export function upCommand(): Command {
   return new Command('up')
     .description('run the bridge: DICOM, API, dashboard, workers, and a Redis if none is configured')
     .addOption(configOption())
-    .action(async (options: ConfigOption) => {
+    .option('--json', 'one JSON object on standard output, once it listens')
+    .action(async (options: ConfigOption & JsonOption) => {
       const stopped = untilStopped();
       const path = configPath(options);
       const first = await ensureSite(path, process.env);
@@ -30,6 +32,7 @@ export function upCommand(): Command {
       );
       tell(`dashboard: http://${dashboard.host}:${bridge.ports.dashboard}/   Redis: ${bridge.redisKind}`);
       if (bridge.redisNote !== undefined) tell(bridge.redisNote);
+      if (options.json === true) printResult(options, { ports: bridge.ports, redis: bridge.redisKind }, '');
       await stopped;
       tell('stopping');
       await bridge.close(CLOSE_GRACE_MS);

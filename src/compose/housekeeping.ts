@@ -4,6 +4,7 @@
  */
 import type { Settings } from '../config/settings.js';
 import type { Delivery } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Reception } from '../domain/reception.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { InboundParts } from '../inbound/parts.js';
@@ -13,6 +14,7 @@ import type { CompletionParts } from '../outbound/complete-study.js';
 import { recoverDeliveries } from '../outbound/recover.js';
 import { sweepStudies } from '../outbound/sweep.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
+import type { StoredRecord } from '../spool/record-store.js';
 import { measureSpace, type Space, spaceRefusal } from '../spool/space.js';
 import type { Changes } from './changes.js';
 import type { RecordIndex } from './record-index.js';
@@ -65,8 +67,14 @@ export function startHousekeeping(parts: HousekeepingParts): Housekeeping {
   };
 
   const recover = async () => {
-    await recoverDeliveries(outbound);
-    await recoverReceptions(inbound);
+    await recoverDeliveries(
+      outbound,
+      unfinished(parts.deliveries, ({ receipt }) => receipt === 'verified'),
+    );
+    await recoverReceptions(
+      inbound,
+      unfinished(parts.receptions, ({ progress }) => progress === 'confirmed'),
+    );
     redisUp = true;
   };
 
@@ -122,4 +130,15 @@ export function startHousekeeping(parts: HousekeepingParts): Housekeeping {
       await Promise.all(running);
     },
   };
+}
+
+/** From memory, since years of finished records lie on the disk. */
+function unfinished<R extends StoredRecord>(
+  index: RecordIndex<R>,
+  isFinished: (record: R) => boolean,
+): readonly EnvelopeId[] {
+  return index
+    .all()
+    .filter((record) => !isFinished(record))
+    .map(({ id }) => id);
 }

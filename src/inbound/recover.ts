@@ -4,14 +4,18 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isEnvelopeId } from '../domain/envelope-id.js';
+import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 
-/** @returns the number of receptions that are not finished */
-export async function recoverReceptions(parts: InboundParts): Promise<number> {
+/**
+ * Puts unfinished receptions to work.
+ * @param ids those that may be unfinished; what they are is read from the disk
+ * @returns how many there are
+ */
+export async function recoverReceptions(parts: InboundParts, ids: readonly EnvelopeId[]): Promise<number> {
   let unfinished = 0;
-  for (const id of await parts.receptions.ids()) {
+  for (const id of ids) {
     const reception = await parts.receptions.read(id);
     if (reception === undefined || reception.progress === 'confirmed') continue;
     unfinished += 1;

@@ -3,14 +3,19 @@
  * up for a crash between two lines, and for a Redis that forgot everything. Adding what is there already is harmless.
  */
 import { nextDeliveryStage } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
 import { type CompletionParts, openDeliveries } from './complete-study.js';
 import type { OutboundParts } from './parts.js';
 import { openReplacement } from './retry.js';
 
-/** Puts every unfinished delivery to work. @returns how many there are */
-export async function recoverDeliveries(parts: OutboundParts): Promise<number> {
+/**
+ * Puts unfinished deliveries to work.
+ * @param ids those that may be unfinished; what they are is read from the disk
+ * @returns how many there are
+ */
+export async function recoverDeliveries(parts: OutboundParts, ids: readonly EnvelopeId[]): Promise<number> {
   let unfinished = 0;
-  for (const id of await parts.deliveries.ids()) {
+  for (const id of ids) {
     const delivery = await parts.deliveries.read(id);
     if (delivery === undefined) continue;
     const { replacedBy } = delivery;
