@@ -79,7 +79,11 @@ describeWith(['dcmtk', 'orthanc', 'redis'], 'bridges that are killed', () => {
         { timeoutMs: 90_000, what: 'every delivery is verified' },
       );
       expect(await stored(pacs)).toEqual(await readDataSets(sent));
-      expect((await b.receptions()).map(({ state }) => state)).toEqual(KILL_AFTER_MS.map(() => 'confirmed'));
+      await until(async () => (await b.receptions()).every(({ state }) => state === 'confirmed'), {
+        timeoutMs: 90_000,
+        what: 'every reception is confirmed',
+      });
+      expect(await b.receptions()).toHaveLength(KILL_AFTER_MS.length);
     },
     LONG_MS,
   );
