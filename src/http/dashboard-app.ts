@@ -28,6 +28,8 @@ export interface DashboardOptions {
 type BoardServer = Parameters<typeof createBullBoard>[0]['serverAdapter'];
 
 const ASSETS = fileURLToPath(new URL('./dashboard/', import.meta.url));
+/** What the login needs before anybody has logged in. */
+const PUBLIC_ASSETS = ['/app.css', '/login.css', '/login.js', '/favicon.svg'];
 const BOARD_PATH = '/queues';
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -43,7 +45,7 @@ const STRICT = helmet({
       formAction: ["'self'"],
       baseUri: ["'none'"],
       frameAncestors: ["'none'"],
-      manifestSrc: ["'self'"],
+      fontSrc: ["'none'"],
       // Served without TLS on the loopback; a proxy in front of it says otherwise by itself.
       upgradeInsecureRequests: null,
     },
@@ -79,7 +81,7 @@ export function createDashboardApp(options: DashboardOptions): Express {
     response.status(ready ? 200 : 503).json({ ready, redis: redis.up, workers: workers.up });
   });
   app.use(loginRoutes(auth, log));
-  app.get(['/app.css', '/login.js', '/favicon.svg'], express.static(ASSETS));
+  app.get(PUBLIC_ASSETS, express.static(ASSETS));
   app.use(guard(options));
   app.get('/api/events', events(operations));
   app.use('/api', noStore, apiRoutes(operations));

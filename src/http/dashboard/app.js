@@ -1,127 +1,211 @@
-/** The page: asks for everything when something has changed, and shows it. */
+/** The page: asks for everything when something has changed, draws it, and does what buttons say. */
+import { associations, studies } from './arrivals.js';
 import { attention } from './attention.js';
-import { bytes, chip, el } from './dom.js';
-import { associations, counts, deliveries, receptions, story, studies } from './tables.js';
+import { fetchAll, get, post, watch } from './bridge.js';
+import { deliveries } from './deliveries.js';
+import { el, fill } from './dom.js';
+import { now, plural, setClock, tick } from './format.js';
+import { address, firstSteps, health, summary } from './head.js';
+import { receptions } from './receptions.js';
+import { deliveryStory, receptionStory } from './story.js';
 
-/** Ages grow by themselves. */
-const REDRAW_MS = 5_000;
-/** No word from the bridge for this long, although it says something every 20 s: the connection is lost. */
-const SILENCE_MS = 45_000;
+const TICK_MS = 1_000;
+/** Changes that come one after the other are shown together. */
+const REFRESH_GAP_MS = 400;
+/** When nothing changes, what ages by itself (quiet times, the disk) is still asked for. */
+const REFRESH_MS = 5_000;
+const TOAST_MS = 6_000;
+const ATTENTION_SHOWN = 20;
+const PAGE = 50;
+const MAX_LIMIT = 1_000;
 
 const place = (id) => document.getElementById(id);
+const limits = { deliveries: PAGE, receptions: PAGE };
+const busy = new Set();
+let filter;
 let state;
-let askedWhileBusy = false;
-let busy = false;
-let heardAtMs = Date.now();
-
-async function get(path) {
-  const response = await fetch(path, { headers: { accept: 'application/json' } });
-  if (response.status === 401) location.assign('/login');
-  if (!response.ok) throw new Error(`the bridge answers ${response.status}`);
-  return response.json();
-}
+let story;
+let connected = true;
+let running = false;
+let wanted = false;
+let announced = 0;
 
 /** One round at a time; what changes meanwhile makes one more. */
 async function refresh() {
-  if (busy) {
-    askedWhileBusy = true;
-    return;
-  }
-  busy = true;
-  try {
-    const names = ['overview', 'studies', 'associations', 'refusals', 'deliveries', 'receptions'];
-    const parts = await Promise.all(names.map((name) => get(`/api/${name}`)));
-    state = Object.fromEntries(names.map((name, at) => [name, parts[at]]));
-    state.fetchedAtMs = Date.now();
-    heardAtMs = Date.now();
-    draw();
-  } catch {
-    lost(true);
-  } finally {
-    busy = false;
-    if (askedWhileBusy) {
-      askedWhileBusy = false;
-      setTimeout(refresh, 200);
+  wanted = true;
+  if (running) return;
+  running = true;
+  while (wanted) {
+    wanted = false;
+    const fetched = await Promise.all([fetchAll({ filter, limits }), readStory()]).catch(() => undefined);
+    if (fetched === undefined) {
+      setConnected(false);
+    } else {
+      [state] = fetched;
+      setClock(state.overview.nowMs);
+      setConnected(true);
+      draw();
     }
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_GAP_MS));
   }
-}
-
-async function act(path) {
-  const response = await fetch(path, { method: 'POST', headers: { accept: 'application/json' } });
-  if (!response.ok) {
-    const problem = await response.json().catch(() => ({}));
-    alert(problem.detail ?? problem.title ?? `the bridge answers ${response.status}`);
-  }
-  await refresh();
+  running = false;
 }
 
 function draw() {
-  lost(false);
+  if (state === undefined) return;
   const { overview } = state;
-  const nowMs = overview.nowMs + (Date.now() - state.fetchedAtMs);
-  document.title = overview.site.name;
-  place('site').textContent = overview.site.name;
-  place('dicom').textContent = `DICOM: ${overview.dimse.aeTitles.join(', ')}, port ${overview.dimse.port}`;
-  place('version').textContent = `Drawbridge ${overview.version}`;
-  place('health').replaceChildren(...health(overview));
-  place('delivery-counts').replaceChildren(...counts(overview.counts.deliveries));
-  place('reception-counts').replaceChildren(...counts(overview.counts.receptions));
-  const items = attention({ ...state, overview: { ...overview, nowMs } }, act);
-  if (items.length > 0) document.title = `(${items.length}) ${overview.site.name}`;
-  fill(
-    'attention-list',
-    items.length === 0
-      ? el('p', { class: 'empty fine' }, '✓ Nothing waits for you.')
-      : el('div', { class: 'list' }, ...items),
+  const items = attention(state, now(), busy);
+  const isNew = [state.deliveries, state.receptions, state.studies, state.associations].every(
+    (list) => list.length === 0,
   );
-  fill('studies', studies(state.studies, nowMs, act));
-  fill('deliveries', deliveries(state.deliveries, nowMs, show));
-  fill('receptions', receptions(state.receptions, nowMs, show));
-  fill('associations', associations(state.associations, nowMs));
+  document.title = items.length === 0 ? overview.site.name : `(${items.length}) ${overview.site.name}`;
+  place('site').textContent = overview.site.name;
+  fill(place('address'), address(overview.dimse));
+  fill(place('health'), health(overview));
+  fill(place('summary'), summary(items.length, overview));
+  fill(
+    place('attention-list'),
+    attentionList(items),
+    isNew && filter === undefined ? firstSteps(overview) : '',
+  );
+  fill(place('studies'), studies(state.studies, { dimse: overview.dimse, busy }));
+  fill(
+    place('deliveries'),
+    deliveries(state.deliveries, { counts: overview.counts.deliveries, filter, limit: limits.deliveries }),
+  );
+  fill(place('receptions'), receptions(state.receptions, { limit: limits.receptions }));
+  fill(place('associations'), associations(state.associations));
+  place('version').textContent = `Drawbridge ${overview.version}`;
+  announce(items.length);
+  drawStory();
+  tick();
 }
 
-/** Leaves alone what has not changed, so that focus and selection stay where they are. */
-function fill(id, content) {
-  const target = place(id);
-  const current = target.firstElementChild;
-  if (current === null || !current.isEqualNode(content)) target.replaceChildren(content);
-}
-
-function health({ redis, workers, disk }) {
-  const tones = { ok: 'good', low: 'warn', refusing: 'bad' };
-  const diskText =
-    disk.state === 'refusing' ? 'disk full: nothing is taken' : `disk: ${bytes(disk.freeBytes)} free`;
-  const rows = [
-    [
-      redis.up ? `Redis: ${redis.kind}` : 'Redis is away',
-      redis.up ? (redis.kind === 'embedded' ? 'warn' : 'good') : 'bad',
-      redis.note,
-    ],
-    [workers.up ? 'workers up' : 'no worker runs', workers.up ? 'good' : 'bad'],
-    [diskText, tones[disk.state]],
+function attentionList(items) {
+  if (items.length === 0) return '';
+  const rest = items.length - ATTENTION_SHOWN;
+  return [
+    el('ul', { class: 'items' }, ...items.slice(0, ATTENTION_SHOWN)),
+    rest > 0 ? el('p', { class: 'nothing' }, `… and ${rest} more, shown when these are done.`) : '',
   ];
-  return rows.map(([text, tone, note]) => el('li', { title: note }, chip(text, tone)));
 }
 
-function show(record) {
-  const dialog = place('story');
-  dialog.replaceChildren(...story(record, () => dialog.close()));
-  dialog.showModal();
+/** Said to those who do not see the page, and only when it changes. */
+function announce(count) {
+  if (count === announced) return;
+  place('announcer').textContent =
+    count === 0 ? 'Nothing waits for you.' : `${plural(count, 'thing')} waiting for you.`;
+  announced = count;
 }
 
-function lost(isLost) {
-  place('lost').hidden = !isLost;
+/** `#/deliveries/<id>` opens a story, so that it has an address and the back button closes it. */
+function wantedStory() {
+  const [, kind, id] = /^#\/(deliveries|receptions)\/([\w-]+)$/.exec(location.hash) ?? [];
+  return kind === undefined ? undefined : { kind, id };
 }
 
-const events = new EventSource('/api/events');
-events.addEventListener('changed', () => {
-  heardAtMs = Date.now();
-  refresh();
+async function readStory() {
+  const target = wantedStory();
+  if (target === undefined) {
+    story = undefined;
+    return;
+  }
+  try {
+    story = { ...target, record: await get(`/api/${target.kind}/${target.id}`) };
+  } catch (error) {
+    if (error.status === undefined) throw error;
+    story = undefined;
+    location.hash = '';
+    toast(error.message, 'bad');
+  }
+}
+
+function drawStory() {
+  const panel = place('story');
+  if (story === undefined) {
+    if (panel.open) panel.close();
+    return;
+  }
+  const content =
+    story.kind === 'deliveries' ? deliveryStory(story.record, busy) : receptionStory(story.record, busy);
+  fill(panel, content);
+  if (!panel.open) panel.showModal();
+}
+
+function closeStory() {
+  // Keeps the scroll position, which `location.hash = ''` would not.
+  history.pushState(null, '', location.pathname);
+  story = undefined;
+  drawStory();
+}
+
+async function act(button) {
+  const { post: path, done } = button.dataset;
+  busy.add(path);
+  draw();
+  try {
+    await post(path);
+    toast(done, 'good');
+  } catch (error) {
+    toast(error.message, 'bad');
+  } finally {
+    busy.delete(path);
+    draw();
+    refresh();
+  }
+}
+
+function toast(text, tone) {
+  const toasts = place('toasts');
+  const line = el('p', { class: `toast ${tone}` }, `${text[0].toUpperCase()}${text.slice(1)}`);
+  toasts.append(line);
+  // Shown anew, it lies above an open story.
+  toasts.hidePopover();
+  toasts.showPopover();
+  setTimeout(() => line.remove(), TOAST_MS);
+}
+
+function setConnected(isConnected) {
+  if (isConnected === connected) return;
+  connected = isConnected;
+  place('lost').hidden = isConnected;
+  document.body.classList.toggle('stale', !isConnected);
+  if (isConnected) refresh();
+}
+
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('button');
+  if (button === null) return;
+  if (button.dataset.post !== undefined) act(button);
+  else if (button.dataset.story !== undefined) location.hash = button.dataset.story;
+  else if (button.dataset.close !== undefined) closeStory();
+  else if (button.dataset.copy !== undefined) {
+    await navigator.clipboard?.writeText(button.dataset.copy).then(
+      () => toast('copied', 'good'),
+      () => toast('the browser does not allow copying here', 'bad'),
+    );
+  } else if (button.dataset.more !== undefined) {
+    limits[button.dataset.more] = Math.min(MAX_LIMIT, limits[button.dataset.more] + PAGE);
+    refresh();
+  } else if (button.dataset.filter !== undefined) {
+    filter = button.dataset.filter === '' ? undefined : button.dataset.filter;
+    limits.deliveries = PAGE;
+    refresh();
+  }
 });
-events.addEventListener('open', refresh);
-events.addEventListener('error', () => lost(true));
-setInterval(() => {
-  if (state !== undefined && place('lost').hidden) draw();
-  if (Date.now() - heardAtMs > SILENCE_MS) refresh();
-}, REDRAW_MS);
+place('story').addEventListener('cancel', (event) => {
+  event.preventDefault();
+  closeStory();
+});
+place('story').addEventListener('click', (event) => {
+  // Beside the panel, on what lies behind it.
+  if (event.target === event.currentTarget) closeStory();
+});
+window.addEventListener('hashchange', async () => {
+  await readStory().catch(() => setConnected(false));
+  drawStory();
+});
+setInterval(tick, TICK_MS);
+setInterval(refresh, REFRESH_MS);
+watch({ changed: refresh, connection: setConnected });
 refresh();

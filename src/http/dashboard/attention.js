@@ -1,143 +1,224 @@
 /** Everything that waits for a person, worst first: what it is, why, and what to do. */
-import { age, chip, el } from './dom.js';
+import { el } from './dom.js';
+import { age, bytes, plural } from './format.js';
+import { actionButton, copyable } from './parts.js';
 
-const STUCK = new Set(['parked', 'refused', 'quarantined']);
+const RECENT_MS = 3_600_000;
 
 /** @returns cards, in the order in which they should be looked at */
-export function attention(state, act) {
-  const { nowMs } = state.overview;
+export function attention(state, nowMs, busy) {
+  const { overview } = state;
   return [
-    ...state.receptions
-      .filter(({ state: word }) => STUCK.has(word))
-      .map((record) => receptionItem(record, nowMs, act)),
-    ...state.deliveries.filter(isStuck).map((record) => deliveryItem(record, nowMs, act)),
-    ...state.studies
-      .filter(({ state: word }) => word === 'held')
-      .map((study) => studyItem(study, nowMs, act)),
-    ...conflictItem(state.overview.counts.conflicts),
-    ...state.refusals
-      .filter(({ atMs }) => nowMs - atMs < 3_600_000)
-      .map((refusal) => refusalItem(refusal, nowMs)),
+    ...healthItems(overview),
+    ...state.stuckReceptions.map((record) => receptionItem(record, busy)),
+    ...state.stuckDeliveries
+      .filter((record) => record.replacedBy === undefined)
+      .map((record) => deliveryItem(record, busy)),
+    ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
+    ...conflictItems(overview.counts.conflicts),
+    ...state.refusals.filter(({ atMs }) => nowMs - atMs < RECENT_MS).map(refusalItem),
   ];
 }
 
-function isStuck(record) {
-  return STUCK.has(record.state) && record.replacedBy === undefined;
+function healthItems({ redis, workers, disk }) {
+  const items = [];
+  if (disk.state === 'refusing') {
+    items.push(
+      card({
+        key: 'disk',
+        title: 'The disk is nearly full: nothing new is taken',
+        code: 'SPOOL_ABOVE_WATERMARK',
+        why: `${bytes(disk.freeBytes)} of ${bytes(disk.totalBytes)} are free. Modalities are told to come back later; what is here is safe.`,
+        advice: 'free space on the data disk; intake resumes by itself',
+      }),
+    );
+  }
+  if (!redis.up) {
+    items.push(
+      card({
+        key: 'redis',
+        title: 'Redis is away: nothing is packed, sent or stored',
+        code: 'REDIS_UNAVAILABLE',
+        why: 'Studies are still taken in, and nothing is lost: the work is found again on the disk.',
+        advice: 'check redis.url in the config, or the private Redis in the data folder',
+      }),
+    );
+  }
+  if (!workers.up) {
+    items.push(
+      card({
+        key: 'workers',
+        title: 'No worker runs: nothing is packed, sent or stored',
+        why: 'Studies are still taken in and wait here, safe.',
+        advice: 'start the bridge with “drawbridge up”, or start its workers',
+      }),
+    );
+  }
+  if (disk.state === 'low') {
+    items.push(
+      card({
+        key: 'disk',
+        tone: 'warn',
+        title: `The disk is filling up: ${bytes(disk.freeBytes)} are free`,
+        why: 'Before it is full, new studies will be refused.',
+        advice: 'free space on the data disk, or shorten retention in the config',
+      }),
+    );
+  }
+  return items;
 }
 
-function deliveryItem(record, nowMs, act) {
-  const reason = record.parked ?? {
-    ...record.refusal,
-    atMs: record.steps.at(-1)?.atMs ?? record.createdAtMs,
-  };
-  const what =
-    record.state === 'refused'
-      ? `${record.peerName} refused a study`
-      : `A study for ${record.peerName} is stuck`;
-  return item(what, record, reason, nowMs, () => act(`/api/deliveries/${record.id}/retry`), 'bad');
+function deliveryItem(record, busy) {
+  const isRefused = record.state === 'refused';
+  const reason = isRefused ? record.refusal : record.parked;
+  const what = [...record.modalities, plural(record.instanceCount, 'instance')].join(', ');
+  return card({
+    key: record.id,
+    title: isRefused
+      ? `${record.peerName} refused a study (${what})`
+      : `A study for ${record.peerName} is stuck (${what})`,
+    code: reason?.code,
+    atMs: record.parked?.atMs ?? record.steps.at(-1)?.atMs ?? record.createdAtMs,
+    why: reason?.message,
+    advice: record.advice,
+    story: `#/deliveries/${record.id}`,
+    action: actionButton({
+      text: 'Retry',
+      label: `Retry the study for ${record.peerName} (${what})`,
+      path: `/api/deliveries/${record.id}/retry`,
+      done: `The delivery to ${record.peerName} is tried again.`,
+      busy,
+    }),
+  });
 }
 
-function receptionItem(record, nowMs, act) {
-  const refusing = Object.values(record.pacs).find((pacs) => pacs.state === 'refused');
+function receptionItem(record, busy) {
+  const [pacsName, pacs] = Object.entries(record.pacs).find(([, one]) => one.state === 'refused') ?? [];
   const reason = record.quarantined ??
     record.parked ?? {
-      code: refusing?.lastError?.code ?? 'PACS_REFUSED',
+      code: pacs?.lastError?.code ?? 'PACS_REFUSED',
       message:
-        refusing?.lastError?.message ??
-        `the PACS refused ${refusing?.refusedCount} of ${record.instanceCount} instances`,
+        pacs?.lastError?.message ?? `${pacs?.refusedCount} of ${record.instanceCount} instances were refused`,
       atMs: record.steps.at(-1)?.atMs ?? record.receivedAtMs,
     };
-  const what =
-    record.quarantined === undefined
-      ? `A study from ${record.senderName} is stuck`
-      : `An envelope that says it is from ${record.senderName} is in quarantine`;
-  return item(what, record, reason, nowMs, () => act(`/api/receptions/${record.id}/retry`), 'bad');
+  const title =
+    record.quarantined !== undefined
+      ? `An envelope from ${record.senderName} is in quarantine`
+      : pacsName === undefined
+        ? `A study from ${record.senderName} is stuck`
+        : `${pacsName} refused a study from ${record.senderName}`;
+  return card({
+    key: record.id,
+    title,
+    code: reason.code,
+    atMs: reason.atMs,
+    why: reason.message,
+    advice: record.advice,
+    story: `#/receptions/${record.id}`,
+    action: actionButton({
+      text: 'Retry',
+      label: `Retry the reception from ${record.senderName}`,
+      path: `/api/receptions/${record.id}/retry`,
+      done: `What came from ${record.senderName} is tried again.`,
+      busy,
+    }),
+  });
 }
 
-function item(what, record, reason, nowMs, retry, tone) {
-  return card(
-    tone,
-    [what, chip(reason.code, 'bad'), el('span', { class: 'muted' }, age(reason.atMs, nowMs))],
-    reason.message,
-    record.advice,
-    button('Retry', retry, `Retry ${record.id}`),
-  );
+function studyItem(study, busy) {
+  return card({
+    key: study.key,
+    tone: 'warn',
+    title: `A study from ${study.callingAes.join(', ')} goes nowhere (${study.modalities.join(', ')})`,
+    code: 'ROUTE_MISSING',
+    atMs: study.lastInstanceAtMs,
+    why: `No route of the config fits its ${plural(study.instanceCount, 'instance')}. They are safe here.`,
+    advice: 'add a route to the config and start the bridge again; then complete the study',
+    action: actionButton({
+      text: 'Complete now',
+      label: `Complete the study from ${study.callingAes.join(', ')} now`,
+      path: `/api/studies/${encodeURIComponent(study.key)}/complete`,
+      done: 'The study is complete; it is being packed.',
+      busy,
+    }),
+  });
 }
 
-function studyItem(study, nowMs, act) {
-  return card(
-    'warn',
-    [
-      `A study of ${study.instanceCount} instances from ${study.callingAes.join(', ')} goes nowhere`,
-      chip('ROUTE_MISSING', 'warn'),
-      el('span', { class: 'muted' }, age(study.lastInstanceAtMs, nowMs)),
-    ],
-    'no route fits it; it is safe here',
-    'add a route to the config and start the bridge again',
-    button(
-      'Complete now',
-      () => act(`/api/studies/${study.key}/complete`),
-      `Complete study ${study.key} now`,
-    ),
-  );
-}
-
-function conflictItem(count) {
+function conflictItems(count) {
   if (count === 0) return [];
   return [
-    card(
-      'warn',
-      [`${count} instances came again with other bytes`, chip('INSTANCE_CONFLICT', 'warn')],
-      'the first version travels; the others are kept in the folder “conflicts” of the data folder',
-      'compare both versions, and ask the modality’s vendor why it sent two',
-    ),
+    card({
+      key: 'conflicts',
+      tone: 'warn',
+      title: `${plural(count, 'instance')} came again with other bytes`,
+      code: 'INSTANCE_CONFLICT',
+      why: 'The first version travels; the others are kept aside in the data folder, in “conflicts”.',
+      advice: 'compare both versions, and ask the vendor of the modality why it sent two',
+    }),
   ];
 }
 
-function refusalItem(refusal, nowMs) {
-  const times = refusal.count === 1 ? '' : `, ${refusal.count} times`;
-  const entry = `{ aeTitle: ${refusal.callingAe}, hosts: [${refusal.remoteAddress}] }`;
-  const advice =
-    refusal.code === 'CALLING_AE_UNKNOWN'
-      ? [`if it may send, add to dimse.callers: `, el('code', {}, entry)]
-      : refusal.code === 'CALLED_AE_UNKNOWN'
-        ? `it calls ${refusal.calledAe}: correct that at the modality`
-        : '';
-  return card(
-    'warn',
-    [
-      `${refusal.callingAe || 'A caller'} at ${refusal.remoteAddress} was refused${times}`,
-      chip(refusal.code, 'warn'),
-      el('span', { class: 'muted' }, age(refusal.atMs, nowMs)),
-    ],
-    '',
-    advice,
-  );
+function refusalItem(refusal) {
+  const times = refusal.count === 1 ? '' : `, ${refusal.count.toLocaleString('en')} times`;
+  const caller = refusal.callingAe === '' ? 'A caller' : refusal.callingAe;
+  return card({
+    key: `${refusal.code} ${refusal.callingAe} ${refusal.calledAe} ${refusal.remoteAddress}`,
+    tone: 'warn',
+    title: `${caller} at ${refusal.remoteAddress} was refused${times}`,
+    code: refusal.code,
+    atMs: refusal.atMs,
+    ...refusalWords(refusal),
+  });
 }
 
-function card(tone, title, message, advice, ...actions) {
-  return el(
-    'article',
-    { class: `card item ${tone}` },
-    el('h3', {}, ...title),
-    message === '' ? '' : el('p', {}, message),
-    advice === '' || advice === undefined ? '' : el('p', { class: 'advice' }, '→ ', ...[advice].flat()),
-    actions.length === 0 ? '' : el('div', { class: 'actions' }, ...actions),
-  );
+function refusalWords({ code, callingAe, calledAe, remoteAddress }) {
+  switch (code) {
+    case 'CALLING_AE_UNKNOWN':
+      return {
+        why: 'It is not on the list of modalities that may send.',
+        advice: [
+          'if it may, add to dimse.callers: ',
+          copyable(`{ aeTitle: ${callingAe}, hosts: [${remoteAddress}] }`, 'the line for the config'),
+        ],
+      };
+    case 'CALLED_AE_UNKNOWN':
+      return {
+        why: `It calls “${calledAe}”, which this bridge is not.`,
+        advice: 'correct the called AE title at the modality, or add it to dimse.aeTitles',
+      };
+    case 'ASSOCIATION_LIMIT':
+      return {
+        why: 'Too many associations were open at that moment.',
+        advice: 'raise dimse.maxAssociations if this is normal traffic',
+      };
+    default:
+      return { why: '', advice: '' };
+  }
 }
 
-/** Can be pressed once: what comes of it is seen in the list. */
-function button(text, press, label) {
+function card({ key, tone = 'bad', title, code, atMs, why, advice, story, action }) {
   return el(
-    'button',
-    {
-      class: 'primary',
-      'aria-label': label,
-      onclick: async (event) => {
-        event.currentTarget.disabled = true;
-        await press();
-      },
-    },
-    text,
+    'li',
+    { 'data-key': key },
+    el(
+      'article',
+      { class: `card item ${tone}` },
+      el(
+        'div',
+        { class: 'item-text' },
+        el('h3', {}, story === undefined ? title : el('a', { href: story }, title)),
+        why === undefined || why === '' ? '' : el('p', { class: 'reason' }, why),
+        advice === undefined || advice === ''
+          ? ''
+          : el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), ...[advice].flat()),
+        el(
+          'p',
+          { class: 'sub' },
+          code === undefined ? '' : el('code', {}, code),
+          atMs === undefined ? '' : age(atMs),
+        ),
+      ),
+      action === undefined ? '' : el('div', { class: 'actions' }, action),
+    ),
   );
 }

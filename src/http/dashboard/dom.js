@@ -1,84 +1,72 @@
-/** Elements without a framework, and the few formats that the page needs. Text is always set as text. */
+/**
+ * Elements without a framework. A view is a pure function that gives new elements; `morph` turns the page into them and
+ * leaves alone what is the same, so that focus, selection and scroll position stay where they are.
+ */
 
-/** `el('p', { class: 'muted' }, 'text', child)`; listeners as `onclick`. */
+/** `el('p', { class: 'muted' }, 'text', child)`. Text is always set as text; undefined, null and '' are left out. */
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value === undefined || value === false) continue;
-    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value === true ? '' : String(value));
+    if (value === undefined || value === null || value === false) continue;
+    element.setAttribute(key, value === true ? '' : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== ''));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== ''),
+  );
   return element;
 }
 
-export function bytes(count) {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = count < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
-  return `${(count / 1000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+/** Makes the children of `target` those given. Elements with the same `data-key` are the same thing. */
+export function fill(target, ...children) {
+  const wanted = target.cloneNode(false);
+  wanted.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== ''));
+  morphChildren(target, wanted);
 }
 
-const STEPS = [
-  [60, 1, 's'],
-  [3600, 60, 'min'],
-  [86_400, 3600, 'h'],
-  [Number.POSITIVE_INFINITY, 86_400, 'd'],
-];
-
-/** `12 s ago`, `in 3 min`; the exact time on hover. */
-export function age(atMs, nowMs) {
-  const seconds = Math.round(Math.abs(nowMs - atMs) / 1000);
-  const [, unit, name] = STEPS.find(([limit]) => seconds < limit);
-  const text = `${Math.floor(seconds / unit)} ${name}`;
-  const date = new Date(atMs);
-  const words = atMs > nowMs ? `in ${text}` : `${text} ago`;
-  return el('time', { datetime: date.toISOString(), title: date.toLocaleString() }, words);
+function morph(from, to) {
+  if (from.nodeType === Node.TEXT_NODE) {
+    if (from.data !== to.data) from.data = to.data;
+    return;
+  }
+  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  morphChildren(from, to);
 }
 
-export function clockTime(atMs) {
-  const date = new Date(atMs);
-  return el(
-    'time',
-    { datetime: date.toISOString(), title: date.toLocaleString() },
-    date.toLocaleTimeString(),
-  );
+function morphChildren(from, to) {
+  const kept = new Set([...to.children].map(keyOf).filter((key) => key !== undefined));
+  const known = new Map();
+  for (const child of [...from.children]) {
+    const key = keyOf(child);
+    if (key === undefined) continue;
+    // What has gone goes first: then what stays need not be moved, and a moved element would lose its focus.
+    if (kept.has(key)) known.set(key, child);
+    else child.remove();
+  }
+  let place = from.firstChild;
+  for (const next of [...to.childNodes]) {
+    const same = known.get(keyOf(next)) ?? (isAlike(place, next) ? place : undefined);
+    if (same === undefined) {
+      from.insertBefore(next, place);
+      continue;
+    }
+    if (same === place) place = place.nextSibling;
+    else from.insertBefore(same, place);
+    morph(same, next);
+  }
+  while (place !== null) {
+    const after = place.nextSibling;
+    place.remove();
+    place = after;
+  }
 }
 
-export function chip(text, tone = '') {
-  return el('span', { class: `chip ${tone}` }, text);
+function isAlike(node, next) {
+  return node !== null && node.nodeName === next.nodeName && keyOf(node) === keyOf(next);
 }
 
-/** Rows are lists of cells; a heading that starts with `#` is for numbers. */
-export function table(headings, rows) {
-  const isNumber = headings.map((heading) => heading.startsWith('#'));
-  return el(
-    'div',
-    { class: 'card scroll' },
-    el(
-      'table',
-      {},
-      el(
-        'thead',
-        {},
-        el(
-          'tr',
-          {},
-          ...headings.map((text, at) =>
-            el('th', { scope: 'col', class: isNumber[at] && 'number' }, text.replace('#', '')),
-          ),
-        ),
-      ),
-      el(
-        'tbody',
-        {},
-        ...rows.map((cells) =>
-          el(
-            'tr',
-            {},
-            ...cells.map((cell, at) => el('td', { class: isNumber[at] && 'number' }, ...[cell].flat())),
-          ),
-        ),
-      ),
-    ),
-  );
+function keyOf(node) {
+  return node.dataset?.key;
 }

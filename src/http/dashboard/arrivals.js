@@ -1,0 +1,85 @@
+/** What comes in from modalities: studies that gather, and associations that are open. */
+import { el } from './dom.js';
+import { age, bytes, plural } from './format.js';
+import { actionButton, chip, empty } from './parts.js';
+
+export function studies(list, { dimse, busy }) {
+  if (list.length === 0) {
+    return [
+      empty(
+        'No study is arriving.',
+        `Modalities send to ${dimse.aeTitles.join(' or ')}, port ${dimse.port}. A C-ECHO is the quickest test.`,
+      ),
+    ];
+  }
+  return [el('ul', { class: 'card stack' }, ...list.map((study) => studyItem(study, busy)))];
+}
+
+function studyItem(study, busy) {
+  const path = `/api/studies/${encodeURIComponent(study.key)}/complete`;
+  const from = study.callingAes.join(', ');
+  return el(
+    'li',
+    { 'data-key': study.key, class: `study ${study.state}` },
+    el(
+      'p',
+      { class: 'line' },
+      el('strong', {}, from),
+      el('span', { class: 'sub' }, study.modalities.join(', ')),
+      chip(study.state),
+    ),
+    el(
+      'p',
+      { class: 'sub' },
+      `${plural(study.instanceCount, 'instance')} · ${bytes(study.dataSetBytes)} · last `,
+      age(study.lastInstanceAtMs),
+    ),
+    el(
+      'p',
+      { class: 'line end' },
+      el('span', { class: 'why' }, sentence(study.why)),
+      study.state === 'held'
+        ? ''
+        : actionButton({
+            text: 'Complete now',
+            label: `Complete the study from ${from} now`,
+            path,
+            done: 'The study is complete; it is being packed.',
+            busy,
+            kind: 'quiet',
+          }),
+    ),
+  );
+}
+
+export function associations(list) {
+  if (list.length === 0) return [el('p', { class: 'nothing' }, 'No association is open.')];
+  return [
+    el(
+      'ul',
+      { class: 'card stack' },
+      ...list.map((one) =>
+        el(
+          'li',
+          { 'data-key': one.id },
+          el(
+            'p',
+            { class: 'line' },
+            el('strong', {}, one.callingAe),
+            el('span', { class: 'sub' }, `→ ${one.calledAe}`),
+            el('span', { class: 'when' }, age(one.openedAtMs)),
+          ),
+          el(
+            'p',
+            { class: 'sub' },
+            `${one.remoteAddress} · ${plural(one.instanceCount, 'instance')} · ${bytes(one.bytes)}`,
+          ),
+        ),
+      ),
+    ),
+  ];
+}
+
+function sentence(text) {
+  return text === '' ? '' : `${text[0].toUpperCase()}${text.slice(1)}`;
+}

@@ -1,0 +1,128 @@
+/** What this bridge sends: one line for each delivery, with its road of four steps. */
+import { el } from './dom.js';
+import { age, bytes, plural } from './format.js';
+import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+
+export const DELIVERY_STEPS = ['accepted', 'sent', 'acknowledged', 'verified'];
+const STATES = [...DELIVERY_STEPS, 'parked', 'refused'];
+const STOPPED = new Set(['parked', 'refused']);
+
+/** `filter` is a state, or undefined for all. */
+export function deliveries(list, { counts, filter, limit }) {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (total === 0) {
+    return [
+      empty(
+        'Nothing has been sent yet.',
+        'A study is sent when it is complete and a route of the config fits it. What is on its way is shown here, step by step.',
+      ),
+    ];
+  }
+  return [
+    el(
+      'div',
+      { class: 'filters', role: 'group', 'aria-label': 'Show deliveries that are' },
+      filterButton('all', undefined, total, filter),
+      ...STATES.filter((state) => counts[state] > 0 || state === filter).map((state) =>
+        filterButton(state, state, counts[state], filter),
+      ),
+    ),
+    list.length === 0
+      ? empty(`No delivery is ${filter} now.`)
+      : el(
+          'div',
+          { class: 'card rows' },
+          el(
+            'div',
+            { class: 'row head', 'aria-hidden': 'true' },
+            el('span', {}, 'To'),
+            roadHead(DELIVERY_STEPS),
+            el('span', {}, 'Now'),
+            el('span', { class: 'when' }, 'Since'),
+          ),
+          el('ul', {}, ...list.map(deliveryRow)),
+        ),
+    more(list, limit, 'deliveries'),
+  ];
+}
+
+function filterButton(text, state, count, filter) {
+  return el(
+    'button',
+    {
+      type: 'button',
+      class: `filter ${TONES[state] ?? ''}`,
+      'data-key': `filter ${text}`,
+      'data-filter': state ?? '',
+      'aria-pressed': String(state === filter),
+    },
+    text,
+    el('span', { class: 'count' }, count.toLocaleString('en')),
+  );
+}
+
+function deliveryRow(record) {
+  return el(
+    'li',
+    { 'data-key': record.id },
+    el(
+      'div',
+      { class: 'row' },
+      el(
+        'span',
+        { class: 'what' },
+        el('strong', {}, record.peerName),
+        el(
+          'span',
+          { class: 'sub' },
+          [record.modalities.join(', '), plural(record.instanceCount, 'instance'), bytes(record.dataSetBytes)]
+            .filter((text) => text !== '')
+            .join(' · '),
+        ),
+        record.addendumTo === undefined ? '' : el('span', { class: 'tag' }, 'addendum'),
+        record.replaces === undefined ? '' : el('span', { class: 'tag' }, 'sent again'),
+      ),
+      deliveryRoad(record),
+      el('span', { class: 'now' }, chip(record.state), el('span', { class: 'why' }, whyDelivery(record))),
+      el(
+        'span',
+        { class: 'when' },
+        age(record.createdAtMs),
+        storyButton(`#/deliveries/${record.id}`, `${record.state}, to ${record.peerName}`),
+      ),
+    ),
+  );
+}
+
+export function deliveryRoad(record) {
+  const word = STOPPED.has(record.state) ? carriageWord(record) : record.state;
+  return road(DELIVERY_STEPS, DELIVERY_STEPS.indexOf(word), {
+    tone: TONES[record.state],
+    moving: !STOPPED.has(record.state),
+    word: record.state,
+  });
+}
+
+/** Packing and sealing are still "accepted" to whoever waits for the study. */
+function carriageWord(record) {
+  return DELIVERY_STEPS.includes(record.carriage) ? record.carriage : 'accepted';
+}
+
+const CARRIAGE = {
+  accepted: 'Safe here; waits to be packed',
+  packed: 'Packed; waits to be sealed',
+  sealed: 'Sealed; on its way out',
+};
+
+/** In a few words: what it waits for. */
+export function whyDelivery(record) {
+  if (record.state === 'parked') return record.parked.message;
+  if (record.state === 'refused') {
+    return record.replacedBy === undefined ? (record.refusal?.message ?? '') : 'Sent again under another id';
+  }
+  if (record.state === 'verified') return 'In their PACS; receipt checked';
+  if (record.lastError !== undefined) return lastError(record.lastError);
+  if (record.state === 'sent') return 'The last byte has left; waits for their answer';
+  if (record.state === 'acknowledged') return 'Safe there; waits for the receipt from their PACS';
+  return CARRIAGE[record.carriage] ?? '';
+}

@@ -1,0 +1,105 @@
+/** The top of the page: where modalities send to, whether the bridge is well, and one sentence that sums it up. */
+import { el } from './dom.js';
+import { bytes, plural } from './format.js';
+import { copyable, icon } from './parts.js';
+
+/** What has to be typed into a modality. */
+export function address({ aeTitles, port }) {
+  return [
+    el('span', { class: 'label' }, 'Modalities send to'),
+    ...aeTitles.map((title) => copyable(title, `the AE title ${title}`)),
+    el(
+      'span',
+      { class: 'together' },
+      el('span', { class: 'label' }, 'port '),
+      copyable(String(port), 'the port'),
+    ),
+  ];
+}
+
+export function health({ redis, workers, disk }) {
+  const used = disk.totalBytes === 0 ? 0 : 1 - disk.freeBytes / disk.totalBytes;
+  const embedded = redis.kind === 'embedded';
+  return [
+    light(
+      redis.up ? (embedded ? 'warn' : 'good') : 'bad',
+      redis.up ? (embedded ? 'Redis: embedded' : 'Redis') : 'Redis is away',
+      redis.note ?? redis.kind,
+    ),
+    light(workers.up ? 'good' : 'bad', workers.up ? 'Workers' : 'No worker'),
+    light(
+      { ok: 'good', low: 'warn', refusing: 'bad' }[disk.state],
+      `${bytes(disk.freeBytes)} free`,
+      `${Math.round(used * 100)} % of the data disk is used`,
+    ),
+  ];
+}
+
+function light(tone, text, title) {
+  const words = { good: 'well', warn: 'mind', bad: 'down' };
+  return el(
+    'li',
+    { class: `light ${tone}`, title },
+    el('span', { class: 'visually-hidden' }, `${words[tone]}: `),
+    text,
+  );
+}
+
+/** One sentence for somebody who looks up for a second. */
+export function summary(waiting, { counts }) {
+  const moving = counts.deliveries.accepted + counts.deliveries.sent + counts.deliveries.acknowledged;
+  const arriving = counts.receptions.received + counts.receptions.opened + counts.receptions.verified;
+  const parts = [
+    moving === 0 ? '' : `${plural(moving, 'study').replace('studys', 'studies')} on the way out`,
+    arriving === 0 ? '' : `${arriving.toLocaleString('en')} on the way in`,
+    counts.deliveries.verified === 0
+      ? ''
+      : `${counts.deliveries.verified.toLocaleString('en')} verified at their PACS`,
+  ].filter((text) => text !== '');
+  const isWell = waiting === 0;
+  return [
+    el('span', { class: `seal ${isWell ? 'good' : 'bad'}` }, icon(isWell ? 'check' : 'alert')),
+    el(
+      'div',
+      {},
+      el(
+        'h2',
+        { id: 'attention-title' },
+        isWell
+          ? 'Nothing waits for you'
+          : `${plural(waiting, 'thing')} ${waiting === 1 ? 'waits' : 'wait'} for you`,
+      ),
+      el('p', { class: 'sub' }, parts.length === 0 ? 'No study is under way.' : `${parts.join(', ')}.`),
+    ),
+  ];
+}
+
+/** For a bridge that has seen nothing yet. */
+export function firstSteps({ dimse }) {
+  const host = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname)
+    ? 'this-machine'
+    : location.hostname;
+  const echo = `echoscu -aet MODALITY -aec ${dimse.aeTitles[0]} ${host} ${dimse.port}`;
+  return el(
+    'ol',
+    { class: 'card first-steps' },
+    step(
+      'Let a modality in',
+      'Add its AE title to dimse.callers in drawbridge.yaml. A caller that is refused shows up here, with the line to add.',
+    ),
+    step(
+      'Test the way to here',
+      'Make a C-ECHO at the modality, or on any computer with DCMTK:',
+      copyable(echo, 'the command'),
+    ),
+    step(
+      'Say where studies go',
+      'Exchange partner cards with the other site, add it to peers, and a route to it to routes.',
+    ),
+    step('Send a study', 'It shows up here with its first instance.'),
+  );
+}
+
+function step(title, text, ...rest) {
+  return el('li', {}, el('strong', {}, title), el('p', {}, text), ...rest);
+}

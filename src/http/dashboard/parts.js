@@ -1,0 +1,127 @@
+/** The small parts that every list is made of. */
+import { el } from './dom.js';
+import { age } from './format.js';
+
+/** State → tone; a state that is not listed is on its way. */
+export const TONES = {
+  verified: 'good',
+  confirmed: 'good',
+  delivered: 'good',
+  stored: 'good',
+  parked: 'bad',
+  refused: 'bad',
+  quarantined: 'bad',
+  held: 'warn',
+};
+
+export function chip(text, tone = TONES[text] ?? '') {
+  return el('span', { class: `chip ${tone}` }, text);
+}
+
+/** An outline of 24 × 24, in the colour of the text around it. */
+export function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+const ICONS = {
+  check: 'M5 12.5l4.5 4.5L19 7.5',
+  alert: 'M12 7v6M12 16.6v.4M12 3a9 9 0 110 18 9 9 0 010-18z',
+  chevron: 'M9.5 6l6 6-6 6',
+  close: 'M6 6l12 12M18 6L6 18',
+  copy: 'M9 9h10v10H9zM5 15V5h10',
+};
+
+/** A button that does something at the bridge; disabled while it is at it. */
+export function actionButton({ text, label, path, done, busy, kind = 'primary' }) {
+  return el(
+    'button',
+    {
+      type: 'button',
+      class: kind,
+      'aria-label': label,
+      'data-key': path,
+      'data-post': path,
+      'data-done': done,
+      disabled: busy.has(path),
+    },
+    busy.has(path) ? 'One moment …' : text,
+  );
+}
+
+/** Text that can be taken to the clipboard, as an id or a line for the config. */
+export function copyable(text, label) {
+  return el(
+    'button',
+    { type: 'button', class: 'copy', 'data-copy': text, 'aria-label': `Copy ${label}`, title: 'Copy' },
+    el('code', {}, text),
+    icon('copy'),
+  );
+}
+
+/**
+ * Progress along a road of named steps. `reached` counts from 0; `tone` colours what has been done, and `moving` makes
+ * the next step breathe.
+ */
+export function road(steps, reached, { tone = '', moving = false, word }) {
+  return el(
+    'span',
+    {
+      class: `road ${tone}`,
+      role: 'img',
+      'aria-label': `${word}: step ${reached + 1} of ${steps.length}`,
+    },
+    ...steps.map((step, at) =>
+      el(
+        'span',
+        {
+          class: `stop${at <= reached ? ' done' : ''}${moving && at === reached + 1 ? ' next' : ''}`,
+          title: step,
+        },
+        el('span', { class: 'dot' }),
+      ),
+    ),
+  );
+}
+
+/** The names above the roads of a list. */
+export function roadHead(steps) {
+  return el('span', { class: 'road-head' }, ...steps.map((step) => el('span', {}, step)));
+}
+
+/** Opens the story of a row; reaches over the whole row for a mouse. */
+export function storyButton(path, label) {
+  return el(
+    'button',
+    { type: 'button', class: 'open', 'data-story': path, 'aria-label': `${label}: show the story` },
+    icon('chevron'),
+  );
+}
+
+/** Why the last attempt failed, and when the next one comes. */
+export function lastError(error) {
+  if (error === undefined) return '';
+  const next = error.nextAttemptAtMs === undefined ? '' : ['; next try ', age(error.nextAttemptAtMs)];
+  return el('span', { class: 'trouble' }, `Attempt ${error.attempt}: ${error.message}`, next);
+}
+
+export function empty(title, ...text) {
+  return el('div', { class: 'empty' }, el('p', { class: 'empty-title' }, title), el('p', {}, ...text));
+}
+
+/** A list of links to stories, cut where the page would become too long. */
+export function more(list, shown, what) {
+  return list.length < shown
+    ? ''
+    : el(
+        'button',
+        { type: 'button', class: 'more', 'data-more': what },
+        `Show more than the newest ${shown}`,
+      );
+}

@@ -1,0 +1,122 @@
+/** What this bridge receives: one line for each envelope, with what each PACS has of it. */
+import { el } from './dom.js';
+import { age, bytes, plural } from './format.js';
+import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+
+export const RECEPTION_STEPS = ['received', 'opened', 'verified', 'delivered', 'confirmed'];
+const STOPPED = new Set(['parked', 'refused', 'quarantined']);
+
+export function receptions(list, { limit }) {
+  if (list.length === 0) {
+    return [
+      empty(
+        'Nothing has been received yet.',
+        'Partners send to the API port of this bridge, once their certificate and their signing key are pinned in the config.',
+      ),
+    ];
+  }
+  return [
+    el(
+      'div',
+      { class: 'card rows' },
+      el(
+        'div',
+        { class: 'row head', 'aria-hidden': 'true' },
+        el('span', {}, 'From'),
+        roadHead(RECEPTION_STEPS),
+        el('span', {}, 'Now'),
+        el('span', { class: 'when' }, 'Since'),
+      ),
+      el('ul', {}, ...list.map(receptionRow)),
+    ),
+    more(list, limit, 'receptions'),
+  ];
+}
+
+function receptionRow(record) {
+  return el(
+    'li',
+    { 'data-key': record.id },
+    el(
+      'div',
+      { class: 'row' },
+      el(
+        'span',
+        { class: 'what' },
+        el('strong', {}, record.senderName),
+        el(
+          'span',
+          { class: 'sub' },
+          [
+            (record.modalities ?? []).join(', '),
+            record.instanceCount === undefined ? '' : plural(record.instanceCount, 'instance'),
+            bytes(record.sizeBytes),
+          ]
+            .filter((text) => text !== '')
+            .join(' · '),
+        ),
+      ),
+      receptionRoad(record),
+      el('span', { class: 'now' }, receptionChip(record.state), whyReception(record)),
+      el(
+        'span',
+        { class: 'when' },
+        age(record.receivedAtMs),
+        storyButton(`#/receptions/${record.id}`, `${record.state}, from ${record.senderName}`),
+      ),
+    ),
+  );
+}
+
+export function receptionRoad(record) {
+  return road(RECEPTION_STEPS, RECEPTION_STEPS.indexOf(record.progress), {
+    tone: TONES[record.state] === 'bad' || record.state === 'confirmed' ? TONES[record.state] : '',
+    moving: !STOPPED.has(record.state),
+    word: record.state,
+  });
+}
+
+/** What is verified here is not at its PACS yet, as a verified delivery is: no green for it. */
+export function receptionChip(state) {
+  return chip(state, state === 'verified' ? '' : TONES[state]);
+}
+
+const PROGRESS = {
+  received: 'Durable here; waits to be opened',
+  opened: 'Seal and signature hold; every instance is being checked',
+  delivered: 'In the PACS; the receipt is on its way to the sender',
+  confirmed: 'In the PACS; the sender has the receipt',
+};
+
+function whyReception(record) {
+  const reason = record.quarantined ?? record.parked;
+  if (reason !== undefined) return el('span', { class: 'why' }, reason.message);
+  if (record.lastError !== undefined) return el('span', { class: 'why' }, lastError(record.lastError));
+  const outcomes = Object.entries(record.pacs);
+  if (outcomes.length === 0) {
+    return el('span', { class: 'why' }, PROGRESS[record.progress] ?? 'Checked; goes to the PACS');
+  }
+  return el(
+    'span',
+    { class: 'outcomes' },
+    ...outcomes.map((outcome) => pacsOutcome(outcome, record.instanceCount)),
+  );
+}
+
+/** What one PACS has: a bar, the count, and what is wrong. */
+export function pacsOutcome([name, outcome], instanceCount) {
+  const total = instanceCount ?? outcome.storedCount + outcome.refusedCount;
+  const refused = outcome.refusedCount === 0 ? '' : `, ${outcome.refusedCount} refused`;
+  return el(
+    'span',
+    { class: `outcome ${TONES[outcome.state] ?? ''}`, 'data-key': name },
+    el('span', { class: 'outcome-name' }, name),
+    el('progress', {
+      max: Math.max(1, total),
+      value: outcome.storedCount,
+      'aria-label': `stored in ${name}`,
+    }),
+    el('span', { class: 'outcome-count' }, `${outcome.storedCount} of ${total}${refused}`),
+    outcome.state === 'stored' ? '' : lastError(outcome.lastError),
+  );
+}

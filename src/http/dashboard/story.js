@@ -1,0 +1,185 @@
+/** One delivery or reception from its beginning: how far it is, what happened when, and what can be done. */
+import { DELIVERY_STEPS, deliveryRoad, whyDelivery } from './deliveries.js';
+import { el } from './dom.js';
+import { bytes, clockTime, plural, span } from './format.js';
+import { actionButton, chip, copyable, icon, lastError, roadHead } from './parts.js';
+import { pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
+
+/** @returns the content of the panel for a delivery */
+export function deliveryStory(record, busy) {
+  const reason = record.parked ?? record.refusal;
+  return panel({
+    title: `To ${record.peerName}`,
+    state: chip(record.state),
+    road: [roadHead(DELIVERY_STEPS), deliveryRoad(record)],
+    now: reason === undefined ? el('p', { class: 'why' }, whyDelivery(record)) : '',
+    trouble: troubleOf(
+      record,
+      reason,
+      `/api/deliveries/${record.id}/retry`,
+      busy,
+      record.replacedBy === undefined,
+    ),
+    facts: [
+      [
+        'Study',
+        [record.modalities.join(', '), plural(record.instanceCount, 'instance'), bytes(record.dataSetBytes)]
+          .filter((text) => text !== '')
+          .join(' · '),
+      ],
+      ['Envelope', copyable(record.id, 'the envelope id')],
+      ['Study Instance UID', copyable(record.studyInstanceUid, 'the Study Instance UID')],
+      ['Sealed', record.sealed && bytes(record.sealed.sizeBytes)],
+      ['Manifest SHA-256', record.sealed && el('code', {}, record.sealed.manifestSha256)],
+      ['Addendum to', linkTo(record.addendumTo)],
+      ['Replaces', linkTo(record.replaces)],
+      ['Sent again as', linkTo(record.replacedBy)],
+    ],
+    steps: [{ event: 'accepted', atMs: record.createdAtMs }, ...record.steps],
+    words: deliveryWords(record),
+  });
+}
+
+/** @returns the content of the panel for a reception */
+export function receptionStory(record, busy) {
+  const outcomes = Object.entries(record.pacs);
+  const canRetry = ['parked', 'refused', 'quarantined'].includes(record.state);
+  const reason = record.quarantined ?? record.parked;
+  return panel({
+    title: `From ${record.senderName}`,
+    state: receptionChip(record.state),
+    road: [roadHead(RECEPTION_STEPS), receptionRoad(record)],
+    now: el(
+      'div',
+      { class: 'outcomes' },
+      ...outcomes.map((outcome) => pacsOutcome(outcome, record.instanceCount)),
+    ),
+    trouble: troubleOf(record, reason, `/api/receptions/${record.id}/retry`, busy, canRetry),
+    facts: [
+      [
+        'Study',
+        record.instanceCount === undefined
+          ? 'not opened yet'
+          : [(record.modalities ?? []).join(', '), plural(record.instanceCount, 'instance')].join(' · '),
+      ],
+      ['Envelope', copyable(record.id, 'the envelope id')],
+      [
+        'Study Instance UID',
+        record.studyInstanceUid && copyable(record.studyInstanceUid, 'the Study Instance UID'),
+      ],
+      ['Sealed', bytes(record.sizeBytes)],
+      ['Brought by', record.fromPeerId],
+      ['Signed by', record.signedBy && el('code', {}, record.signedBy)],
+      ['Dialect', record.dialect],
+      ['Manifest SHA-256', el('code', {}, record.manifestSha256)],
+    ],
+    steps: [{ event: 'received', atMs: record.receivedAtMs }, ...record.steps],
+    words: receptionWords(record),
+  });
+}
+
+function panel({ title, state, road, now, trouble, facts, steps, words }) {
+  return [
+    el(
+      'header',
+      { class: 'panel-head' },
+      el('h2', { id: 'story-title' }, title),
+      state,
+      el(
+        'button',
+        { type: 'button', class: 'icon-button', 'data-close': true, 'aria-label': 'Close' },
+        icon('close'),
+      ),
+    ),
+    el('div', { class: 'panel-road' }, ...road),
+    now,
+    trouble,
+    el('h3', {}, 'The story'),
+    el(
+      'ol',
+      { class: 'story' },
+      ...steps.map(({ event, atMs, pacs }, at) =>
+        el(
+          'li',
+          { class: STEP_TONES[event] ?? '' },
+          el('span', { class: 'story-text' }, words(event, pacs)),
+          el(
+            'span',
+            { class: 'story-time' },
+            clockTime(atMs),
+            at === 0 ? '' : ` +${span(atMs - steps[at - 1].atMs)}`,
+          ),
+        ),
+      ),
+    ),
+    el('h3', {}, 'Facts'),
+    el(
+      'dl',
+      {},
+      ...facts
+        .filter(([, value]) => value !== undefined && value !== '')
+        .flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]),
+    ),
+  ];
+}
+
+function troubleOf(record, reason, path, busy, canRetry) {
+  if (reason === undefined && record.lastError === undefined && record.state !== 'refused') return '';
+  const isStuck = reason !== undefined || record.state === 'refused';
+  return el(
+    'div',
+    { class: `notice ${isStuck && canRetry ? 'bad' : ''}` },
+    reason === undefined
+      ? el('p', {}, lastError(record.lastError))
+      : el('p', {}, el('code', {}, reason.code), ` ${reason.message}`),
+    record.advice === '' || !isStuck
+      ? ''
+      : el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), record.advice),
+    isStuck && canRetry
+      ? actionButton({ text: 'Retry', label: 'Retry this one', path, done: 'It is tried again.', busy })
+      : '',
+  );
+}
+
+const STEP_TONES = {
+  verified: 'good',
+  delivered: 'good',
+  confirmed: 'good',
+  refused: 'bad',
+  parked: 'bad',
+  quarantined: 'bad',
+};
+
+function deliveryWords({ peerName }) {
+  const words = {
+    accepted: 'Accepted: every instance is durable here',
+    packed: 'Packed',
+    sealed: `Sealed to the key of ${peerName}, and signed`,
+    sent: 'Sent: the last byte has left',
+    acknowledged: `Acknowledged: durable at ${peerName}`,
+    verified: 'Verified: in their PACS, and the receipt matches what was sent',
+    refused: `Refused by ${peerName}`,
+    parked: 'Parked: waits for a person',
+    retried: 'Tried again by a person',
+  };
+  return (event) => words[event] ?? event;
+}
+
+function receptionWords({ senderName }) {
+  const words = {
+    received: 'Received: the envelope is durable here',
+    opened: `Opened: seal and signature of ${senderName} hold`,
+    verified: 'Verified: every instance is as the sender listed it',
+    delivered: 'Delivered: stored in every PACS',
+    confirmed: 'Confirmed: the sender has the signed receipt',
+    'refusal-confirmed': 'The sender has been told of the refusal',
+    quarantined: 'Put into quarantine',
+    parked: 'Parked: waits for a person',
+    retried: 'Tried again by a person',
+  };
+  return (event, pacs) => (event === 'pacs' ? `${pacs} answered` : (words[event] ?? event));
+}
+
+function linkTo(id) {
+  return id && el('a', { href: `#/deliveries/${id}` }, el('code', {}, id));
+}

@@ -1,0 +1,183 @@
+/** The page in a real browser: what an operator sees and presses. */
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { advanceDelivery } from '../../src/domain/delivery.js';
+import { hashPassword } from '../../src/http/auth.js';
+import { createDashboardApp } from '../../src/http/dashboard-app.js';
+import { type HttpListener, listenPlain } from '../../src/http/server.js';
+import { silentLog } from '../../src/observe/log.js';
+import {
+  createFakeOperations,
+  type FakeOperations,
+  fakeDelivery,
+  fakeReception,
+} from '../support/fake-operations.js';
+import { describeWith, tool } from '../support/tools.js';
+import { until } from '../support/until.js';
+
+const PASSWORD = 'correct horse';
+/** The browser asks nobody but us. */
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+];
+
+describeWith('chromium', 'the page', () => {
+  let browser: Browser;
+  let passwordHash: string;
+  let operations: FakeOperations;
+  let listener: HttpListener;
+  let page: Page;
+  let complaints: string[];
+
+  beforeAll(async () => {
+    passwordHash = await hashPassword(PASSWORD);
+    browser = await chromium.launch({ executablePath: tool('chromium'), args: FLAGS });
+  });
+  afterAll(() => browser.close());
+  beforeEach(async () => {
+    operations = createFakeOperations({ 'site-b': 'St. Mary Hospital' });
+    const auth = { passwordHash, apiToken: 'token', sessionKey: Buffer.alloc(32, 3) };
+    const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
+    listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
+    page = await browser.newPage();
+    page.setDefaultTimeout(10_000);
+    complaints = [];
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
+    });
+  });
+  afterEach(async () => {
+    await page.close();
+    await listener.close(0);
+  });
+
+  const address = () => `http://127.0.0.1:${listener.port}`;
+  const logIn = async () => {
+    await page.goto(address());
+    await page.fill('#password', PASSWORD);
+    await page.click('text=Log in');
+    await page.waitForSelector('#health li');
+  };
+
+  it('of a bridge that has seen nothing says what to do first', async () => {
+    await logIn();
+    expect(await page.title()).toBe('Hospital A');
+    expect(await page.textContent('#attention')).toContain('Nothing waits for you');
+    expect(await page.textContent('.first-steps')).toContain('echoscu -aet MODALITY -aec DRAWBRIDGE');
+    expect(await page.textContent('#deliveries')).toContain('Nothing has been sent yet');
+    expect(await page.textContent('footer')).toContain('No patient data is on this page');
+    expect(complaints).toEqual([]);
+  });
+
+  it('says that a password is wrong', async () => {
+    await page.goto(address());
+    await page.fill('#password', 'wrong');
+    await page.click('text=Log in');
+    await page.waitForSelector('#error:not([hidden])');
+    expect(await page.textContent('#error')).toBe('That is not the password.');
+  });
+
+  it('shows a parked delivery with its reason; Retry sets it in motion, and the page follows', async () => {
+    const sealed = { sizeBytes: 1, manifestSha256: 'ab'.repeat(32) };
+    const message = 'the certificate of the peer is not a pinned one';
+    const parking = { code: 'PEER_UNTRUSTED', message, stage: 'ship', atMs: Date.now() - 60_000 } as const;
+    const parked = fakeDelivery({ carriage: 'sealed', sealed, parked: parking });
+    operations.records.deliveries = [parked];
+    await logIn();
+    const item = page.locator('#attention .item');
+    expect(await item.textContent()).toContain('A study for St. Mary Hospital is stuck (CT, 24 instances)');
+    expect(await item.textContent()).toContain('the certificate of the peer is not a pinned one');
+    expect(await item.textContent()).toContain('compare the fingerprint with the peer by telephone');
+    expect(await page.title()).toBe('(1) Hospital A');
+
+    await item.getByRole('button', { name: /^Retry/ }).click();
+    await page.getByText('The delivery to St. Mary Hospital is tried again.').waitFor();
+    await item.waitFor({ state: 'detached' });
+    expect(operations.records.deliveries[0]?.parked).toBeUndefined();
+
+    const state = () => page.locator('#deliveries li .chip').textContent();
+    for (const type of ['sent', 'acknowledged', 'verified'] as const) {
+      operations.records.deliveries = operations.records.deliveries.map((record) =>
+        advanceDelivery(record, { type }, Date.now()),
+      );
+      operations.changed();
+      await until(async () => (await state()) === type, { what: `the page says ${type}` });
+    }
+    expect(await page.locator('#deliveries li .road').getAttribute('aria-label')).toBe(
+      'verified: step 4 of 4',
+    );
+    expect(complaints).toEqual([]);
+  });
+
+  it('tells the story of a delivery at an address of its own, and the back button closes it', async () => {
+    const delivery = advanceDelivery(fakeDelivery(), { type: 'packed' }, Date.now());
+    operations.records.deliveries = [delivery];
+    await logIn();
+    await page.locator('#deliveries li .row').click();
+    const story = page.getByRole('dialog');
+    await story.waitFor();
+    expect(page.url()).toBe(`${address()}/#/deliveries/${delivery.id}`);
+    expect(await story.locator('.story li').allTextContents()).toMatchObject([
+      expect.stringContaining('Accepted: every instance is durable here'),
+      expect.stringContaining('Packed'),
+    ]);
+    await page.goBack();
+    await story.waitFor({ state: 'hidden' });
+    await page.goForward();
+    await story.waitFor();
+    await page.keyboard.press('Escape');
+    await story.waitFor({ state: 'hidden' });
+    expect(complaints).toEqual([]);
+  });
+
+  it('shows stuck ones however many newer ones there are, and never text as markup', async () => {
+    const markup = '<img src=x onerror="document.title=1">';
+    const parking = { code: 'PAYLOAD_INCONSISTENT', message: markup, stage: 'verify', atMs: 1 } as const;
+    operations.records.receptions = [
+      ...Array.from({ length: 120 }, () => fakeReception()),
+      fakeReception({ senderName: markup, quarantined: parking }),
+    ];
+    await logIn();
+    const text = await page.textContent('#attention .item');
+    expect(text).toContain(`An envelope from ${markup} is in quarantine`);
+    expect(await page.locator('#attention img').count()).toBe(0);
+    expect(complaints).toEqual([]);
+  });
+
+  it('keeps the focus where it is while the lists change around it', async () => {
+    const [first, second] = [fakeDelivery(), fakeDelivery()];
+    operations.records.deliveries = [first, second];
+    await logIn();
+    await page.locator(`[data-story="#/deliveries/${second.id}"]`).focus();
+    operations.records.deliveries = [fakeDelivery(), { ...second, instanceCount: 25 }];
+    operations.changed();
+    await page.getByText('25 instances').waitFor();
+    expect(await page.evaluate('document.activeElement.dataset.story')).toBe(`#/deliveries/${second.id}`);
+  });
+
+  it('says that the connection is lost, and goes on when the bridge is back', async () => {
+    await logIn();
+    const { port } = listener;
+    await listener.close(0);
+    await page.waitForSelector('#lost:not([hidden])', { timeout: 15_000 });
+    const auth = { passwordHash, apiToken: 'token', sessionKey: Buffer.alloc(32, 3) };
+    const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
+    listener = await listenPlain({ host: '127.0.0.1', port, app });
+    await page.waitForSelector('#lost', { state: 'hidden', timeout: 15_000 });
+  });
+
+  it('fits a phone', async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    operations.records.deliveries = [fakeDelivery()];
+    operations.records.receptions = [fakeReception()];
+    await logIn();
+    await page.waitForSelector('#deliveries li .row');
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+  });
+});
