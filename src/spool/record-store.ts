@@ -1,16 +1,19 @@
 /**
  * Delivery and reception records: one folder per id, one immutable JSON file per revision. A new revision is linked
  * into place and fails if somebody else wrote it first, so two processes can never overwrite each other's news; the
- * loser reads again and decides anew. Old revisions but the last few are removed.
+ * loser reads again and decides anew. Old revisions are removed when they are so old that no writer can still hold
+ * one: into the gap, its news would be linked as if it were the next.
  */
-import { readdir, readFile, rm, unlink } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { createFileDurably, isErrno, makeFolder, writeFileDurably } from './atomic.js';
 
-/** Revisions kept besides the newest, in case that one is found damaged. */
-const KEPT_REVISIONS = 1;
+/** Far longer than any step takes from reading a record to writing it. */
+const KEEP_MS = 10 * 60_000;
+/** Old revisions looked at after each write. */
+const REMOVED_AT_ONCE = 2;
 /** Rounds of "somebody was faster" before we take it for a fault. */
 const MAX_ROUNDS = 50;
 
@@ -95,7 +98,7 @@ export function openRecordStore<R extends StoredRecord>(
         if (next === current) return current;
         const stored = { ...next, revision: current.revision + 1 };
         if (await write(stored)) {
-          await removeOld(folderOf(id), stored.revision);
+          await removeOld(folderOf(id), await revisionsOf(id));
           return stored;
         }
       }
@@ -127,7 +130,12 @@ function revisionName(revision: number): string {
   return `${String(revision).padStart(6, '0')}.json`;
 }
 
-async function removeOld(folder: string, newest: number): Promise<void> {
-  const old = newest - KEPT_REVISIONS - 1;
-  if (old >= 1) await unlink(join(folder, revisionName(old))).catch(() => undefined);
+/** @param revisions newest first; the newest two stay in any case */
+async function removeOld(folder: string, revisions: readonly number[]): Promise<void> {
+  for (const revision of revisions.slice(2).slice(-REMOVED_AT_ONCE)) {
+    const path = join(folder, revisionName(revision));
+    // Somebody else may be removing it too.
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > KEEP_MS) await rm(path, { force: true });
+  }
 }

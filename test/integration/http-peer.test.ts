@@ -190,6 +190,15 @@ describeWith('openssl', 'the API for other bridges', () => {
     expect(logged).toMatchObject([{ event: 'request.failed', correlationId: problem['correlation_id'] }]);
   });
 
+  it('a fault in the middle of the body is a fault too, not a sender that went away', async () => {
+    api.take = async (body) => {
+      for await (const _chunk of body) throw new TypeError('secret of the inside');
+      throw new Error('no chunk came');
+    };
+    expect(json(await post({ body: chunks(ENDLESS) }))).toMatchObject({ status: 500, code: 'FAULT' });
+    expect(events()).toEqual(['request.failed']);
+  });
+
   it('a new envelope answers 201, the same one again 200, both with its address', async () => {
     const created = await post({ headers: { expect: '100-continue' }, body: chunks(40) });
     expect(created).toMatchObject({ status: 201, continued: true, sentBytes: 40 * CHUNK.length });

@@ -33,8 +33,7 @@ export function postEnvelope(
 
     const gone = new AbortController();
     response.on('close', () => {
-      if (!response.writableFinished)
-        gone.abort(new GatewayError('CANCELLED', 'the sender closed the connection'));
+      if (!response.writableFinished) gone.abort(wentAway());
     });
     askForBody(request, response);
     request.once('end', () => response.socket?.setTimeout(COMMIT_TIMEOUT_MS));
@@ -45,13 +44,22 @@ export function postEnvelope(
       .receive({ peerId, body, mediaType, signal: gone.signal })
       .catch((error: unknown) => {
         // Whatever broke in the receiver when the sender went away, that is what it was.
-        throw request.errored !== null && !isGatewayError(error) ? gone.signal.reason : error;
+        throw isCutOff(request) && !isGatewayError(error) ? wentAway(error) : error;
       });
     response
       .status(created ? 201 : 200)
       .location(`/api/jmix/${id}/status`)
       .json({ id, status: created ? 'created' : 'exists' });
   };
+}
+
+function wentAway(cause?: unknown): GatewayError {
+  return new GatewayError('CANCELLED', 'the sender closed the connection', { cause });
+}
+
+/** By the sender: a receiver that fails also ends the request, but with an error of its own. */
+function isCutOff({ errored }: IncomingMessage): boolean {
+  return errored !== null && 'code' in errored && errored.code === 'ECONNRESET';
 }
 
 function mediaTypeOf(request: IncomingMessage, response: ServerResponse): ArchiveMediaType {
