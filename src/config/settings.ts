@@ -256,4 +256,3 @@ export const settingsSchema = z.strictObject({
 
 export type Settings = z.infer<typeof settingsSchema>;
 export type PeerSettings = z.infer<typeof peer>;
-export type PacsSettings = z.infer<typeof pacs>;

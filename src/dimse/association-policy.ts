@@ -36,7 +36,6 @@ export const REJECTIONS = {
   ASSOCIATION_LIMIT: { code: 'ASSOCIATION_LIMIT', result: 2, source: 3, reason: 2 },
   SHUTTING_DOWN: { code: 'SHUTTING_DOWN', result: 2, source: 3, reason: 1 },
   SPOOL_ABOVE_WATERMARK: { code: 'SPOOL_ABOVE_WATERMARK', result: 2, source: 3, reason: 1 },
-  CONTEXT_UNSUPPORTED: { code: 'CONTEXT_UNSUPPORTED', result: 1, source: 1, reason: 1 },
 } as const satisfies Record<string, Rejection>;
 
 /** Verification SOP Class (PS3.4 Annex A). */

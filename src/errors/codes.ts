@@ -216,11 +216,6 @@ export const CODES = {
     'the receipt is not signed by the peer’s pinned key, or does not match what was sent',
     'ask the peer by another channel what they received',
   ),
-  DELIVERY_REFUSED: row(
-    'permanent',
-    'the receiving site refused the envelope after it had taken it',
-    'read the reason in the refusal receipt; correct it, then retry',
-  ),
   ROUTE_MISSING: row(
     'permanent',
     'no route of the config fits this study',

@@ -27,9 +27,6 @@ export interface OutboundParts {
   readonly log: Log;
 }
 
-/** One step, as a worker runs it. Safe to run again at any time. */
-export type OutboundStep = (parts: OutboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>;
-
 /** The delivery, if this very step is what it waits for; undefined when it was done, parked or overtaken meanwhile. */
 export function dueDelivery(delivery: Delivery | undefined, carriage: readonly Delivery['carriage'][]) {
   if (delivery === undefined || delivery.parked !== undefined || delivery.receipt !== 'awaited')

@@ -13,7 +13,6 @@ export const INBOUND_STAGES = ['open', 'verify', 'deliver', 'confirm'] as const;
 export const STAGES = [...OUTBOUND_STAGES, ...INBOUND_STAGES] as const;
 
 export type OutboundStage = (typeof OUTBOUND_STAGES)[number];
-export type InboundStage = (typeof INBOUND_STAGES)[number];
 export type Stage = (typeof STAGES)[number];
 
 export interface JobData {

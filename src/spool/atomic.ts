@@ -131,11 +131,6 @@ async function writeTemporary(path: string, bytes: Buffer | string, mode: number
   return temporary;
 }
 
-/** True for the leftover of a write that a crash cut short. */
-export function isTemporary(name: string): boolean {
-  return name.startsWith('.') && name.endsWith('.tmp');
-}
-
 /** Makes the files of a folder, and of the folders in it, durable: contents first, then entries. */
 export async function syncTree(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true })) {
