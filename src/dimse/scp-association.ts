@@ -66,6 +66,14 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
   let storing: { contextId: number; messageId: number; lane: StoreLane } | undefined;
   let instanceCount = 0;
   let byteCount = 0;
+  let artim: NodeJS.Timeout | undefined;
+
+  /** Whatever the peer still sends: a timer that every byte sets back could be held off for ever. */
+  const destroyAfter = (ms: number): NodeJS.Timeout => {
+    const timer = setTimeout(() => socket.destroy(), ms);
+    socket.once('close', () => clearTimeout(timer));
+    return timer;
+  };
 
   /** Resolves when the peer has the A-ABORT, or will not have it. */
   const abort = async (reason: number): Promise<void> => {
@@ -77,14 +85,13 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     socket.end(formatAbort(2, reason), () => socket.destroy());
     // A peer that does not even read the A-ABORT.
-    const timer = setTimeout(() => socket.destroy(), ABORT_PATIENCE_MS);
+    destroyAfter(ABORT_PATIENCE_MS);
     await closed;
-    clearTimeout(timer);
   };
 
   const finish = () => {
     socket.end();
-    socket.setTimeout(CLOSE_PATIENCE_MS);
+    destroyAfter(CLOSE_PATIENCE_MS);
   };
 
   const library = new ScpLibrary(librarySocket, {
@@ -122,6 +129,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
       return;
     }
     settleContexts(association, options.policy, contexts);
+    clearTimeout(artim);
     info = { id: randomBytes(4).toString('hex'), ...caller, openedAtMs: Date.now() };
     handler.associationOpened?.(info);
     socket.setTimeout(options.idleTimeoutMs);
@@ -172,12 +180,11 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     const wait = fragment.bytes.length === 0 ? undefined : lane.write(fragment.bytes);
     if (!fragment.isLast || !fragment.ends) return wait;
     storing = undefined;
-    answers.set(
-      messageId,
-      (wait ?? Promise.resolve()).then(() => answerOf(lane)),
-    );
+    const answer = (wait ?? Promise.resolve()).then(() => answerOf(lane));
+    answers.set(messageId, answer);
     librarySocket.deliver(formatDataPdu(fragment.contextId, false, true, Buffer.alloc(0)));
-    return wait;
+    // A peer that sends the next instance without waiting would have any number of them committed at once.
+    return answer.then(() => undefined);
   };
 
   const answerOf = async (lane: StoreLane): Promise<StoreAnswer> => {
@@ -201,20 +208,19 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
       takeCommand(frame);
     } else {
       if (frame.type === PDU_TYPES.associateRequest) framer.associated();
-      librarySocket.deliver(frame.bytes);
+      // Not every peer closes the connection after its A-ABORT.
+      if (frame.type === PDU_TYPES.abort) socket.destroy();
+      else librarySocket.deliver(frame.bytes);
     }
     return undefined;
   };
 
   const run = async () => {
     socket.setNoDelay(true);
-    socket.setTimeout(options.acceptTimeoutMs);
+    artim = destroyAfter(options.acceptTimeoutMs);
     socket.on('timeout', () => {
-      if (!socket.writableEnded) {
-        log.info({ event: 'association.timed_out', association: info?.id, remoteAddress });
-      }
-      if (info === undefined || socket.writableEnded) socket.destroy();
-      else void abort(ABORT_NOT_SPECIFIED);
+      log.info({ event: 'association.timed_out', association: info?.id, remoteAddress });
+      void abort(ABORT_NOT_SPECIFIED);
     });
     socket.on('error', () => undefined);
     try {
@@ -223,6 +229,8 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
         for (const frame of framer.feed(chunk)) {
           const wait = take(frame);
           if (wait !== undefined) await wait;
+          // Who does not read our answers is not read either.
+          if (socket.writableNeedDrain) await drained(socket);
         }
       }
     } catch (error) {
@@ -272,6 +280,16 @@ function settleContexts(
       context.setResult(judged.result);
     }
   }
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    socket.on('drain', done).on('close', done);
+  });
 }
 
 function unexpected(what: string): GatewayError {

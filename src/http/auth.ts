@@ -5,23 +5,34 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
+/** What a hash of RFC 7914 costs: N is two to the power of `logN`. */
+interface Cost {
+  readonly logN: number;
+  readonly r: number;
+  readonly p: number;
+}
+
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 /** About 64 MiB and a tenth of a second for each guess. */
-const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 128 * 1024 * 1024 };
+const COST: Cost = { logN: 16, r: 8, p: 1 };
+const MAX_MEMORY_BYTES = 128 * 1024 * 1024;
+const STORED = /^scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([\w-]+)\$([\w-]+)$/;
 const SESSION_MS = 12 * 3600 * 1000;
 
-/** `scrypt$<salt>$<hash>`, base64url. */
+/** `scrypt$ln=16,r=8,p=1$<salt>$<hash>`, base64url: it says itself how it was made, so the cost can rise later. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
-  const hash = await derive(password, salt);
-  return `scrypt$${salt.toString('base64url')}$${hash.toString('base64url')}`;
+  const hash = await derive(password, salt, COST);
+  const { logN, r, p } = COST;
+  return `scrypt$ln=${logN},r=${r},p=${p}$${salt.toString('base64url')}$${hash.toString('base64url')}`;
 }
 
 export async function verifyPassword(password: string, stored: string): Promise<boolean> {
-  const [scheme, salt, hash] = stored.split('$');
-  if (scheme !== 'scrypt' || salt === undefined || hash === undefined) return false;
-  const derived = await derive(password, Buffer.from(salt, 'base64url'));
+  const [, logN, r, p, salt, hash] = STORED.exec(stored) ?? [];
+  if (salt === undefined || hash === undefined) return false;
+  const cost = { logN: Number(logN), r: Number(r), p: Number(p) };
+  const derived = await derive(password, Buffer.from(salt, 'base64url'), cost);
   return equal(derived, Buffer.from(hash, 'base64url'));
 }
 
@@ -67,7 +78,8 @@ export function proofOf(
 }
 
 /**
- * Whether a request that changes something comes from our own pages (Fetch Metadata; Origin where a browser has none).
+ * Whether a request that changes something comes from our own pages: by Fetch Metadata, or by Origin, since browsers
+ * send the former to trustworthy addresses only, which plain HTTP to another machine is not.
  */
 export function isSameOrigin(request: IncomingMessage): boolean {
   const site = request.headers['sec-fetch-site'];
@@ -84,9 +96,10 @@ function equal(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-function derive(password: string, salt: Buffer): Promise<Buffer> {
+function derive(password: string, salt: Buffer, { logN, r, p }: Cost): Promise<Buffer> {
+  const options = { N: 2 ** logN, r, p, maxmem: MAX_MEMORY_BYTES };
   return new Promise((resolve, reject) => {
-    scrypt(password, salt, HASH_BYTES, SCRYPT, (error, key) =>
+    scrypt(password, salt, HASH_BYTES, options, (error, key) =>
       error === null ? resolve(key) : reject(error),
     );
   });

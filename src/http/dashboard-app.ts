@@ -33,6 +33,11 @@ const PUBLIC_ASSETS = ['/app.css', '/login.css', '/login.js', '/favicon.svg'];
 const BOARD_PATH = '/queues';
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
+/**
+ * With `no-referrer`, helmet's default, browsers send the login with `Origin: null`, and over plain HTTP nothing else
+ * tells it from a forged one.
+ */
+const REFERRER_POLICY = { policy: 'same-origin' } as const;
 /** Nothing but our own files; no script or style within a page. */
 const STRICT = helmet({
   contentSecurityPolicy: {
@@ -50,6 +55,7 @@ const STRICT = helmet({
       upgradeInsecureRequests: null,
     },
   },
+  referrerPolicy: REFERRER_POLICY,
   strictTransportSecurity: false,
 });
 /** The board's pages bring scripts and styles within them, and would ask Google for fonts: a bridge asks nobody. */
@@ -62,6 +68,7 @@ const BOARD = helmet({
       upgradeInsecureRequests: null,
     },
   },
+  referrerPolicy: REFERRER_POLICY,
   strictTransportSecurity: false,
 });
 

@@ -16,6 +16,8 @@ import { describeWith, tool } from '../support/tools.js';
 import { until } from '../support/until.js';
 
 const PASSWORD = 'correct horse';
+/** Ours, by a name that browsers do not trust as they trust the loopback. */
+const NAME = 'bridge.test';
 /** The browser asks nobody but us. */
 const FLAGS = [
   '--no-sandbox',
@@ -24,6 +26,8 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
   '--no-first-run',
+  '--disable-quic',
+  `--host-resolver-rules=MAP ${NAME} 127.0.0.1`,
 ];
 
 describeWith('chromium', 'the page', () => {
@@ -83,6 +87,44 @@ describeWith('chromium', 'the page', () => {
     expect(await page.textContent('#error')).toBe('That is not the password.');
   });
 
+  it('lets people in, retry and copy by the name of another machine too, without TLS', async () => {
+    const message = 'the certificate of the peer is not a pinned one';
+    const parked = { code: 'PEER_UNTRUSTED', message, stage: 'ship', atMs: Date.now() } as const;
+    operations.records.deliveries = [fakeDelivery({ parked })];
+    await page.goto(`http://${NAME}:${listener.port}/`);
+    expect(await page.evaluate('isSecureContext')).toBe(false);
+    await page.fill('#password', PASSWORD);
+    await page.click('text=Log in');
+    await page.getByRole('button', { name: 'Copy the port' }).click();
+    await page.getByText('Copied').waitFor();
+    await page.getByRole('button', { name: /^Retry/ }).click();
+    await page.getByText('The delivery to St. Mary Hospital is tried again.').waitFor();
+    expect(operations.records.deliveries[0]?.parked).toBeUndefined();
+    await page.click('text=Log out');
+    await page.waitForSelector('#password');
+    await page.goto(`http://${NAME}:${listener.port}/`);
+    expect(page.url()).toContain('/login');
+  });
+
+  it('goes on after an answer that it could not draw', async () => {
+    await logIn();
+    const broken = { ...fakeDelivery(), modalities: null } as unknown as ReturnType<typeof fakeDelivery>;
+    operations.records.deliveries = [broken];
+    operations.changed();
+    await until(() => complaints.length > 0, { what: 'the page stumbles' });
+    operations.records.deliveries = [fakeDelivery()];
+    operations.changed();
+    await page.waitForSelector('#deliveries li .row');
+  });
+
+  it('shows the login in the middle', async () => {
+    await page.goto(address());
+    const [card, view] = [await page.locator('form').boundingBox(), page.viewportSize()];
+    expect(card).not.toBeNull();
+    const middle = (card?.x ?? 0) + (card?.width ?? 0) / 2;
+    expect(Math.abs(middle - (view?.width ?? 0) / 2)).toBeLessThan(2);
+  });
+
   it('shows a parked delivery with its reason; Retry sets it in motion, and the page follows', async () => {
     const sealed = { sizeBytes: 1, manifestSha256: 'ab'.repeat(32) };
     const message = 'the certificate of the peer is not a pinned one';
@@ -92,7 +134,7 @@ describeWith('chromium', 'the page', () => {
     await logIn();
     const item = page.locator('#attention .item');
     expect(await item.textContent()).toContain('A study for St. Mary Hospital is stuck (CT, 24 instances)');
-    expect(await item.textContent()).toContain('the certificate of the peer is not a pinned one');
+    expect(await item.textContent()).toContain('The certificate of the peer is not a pinned one');
     expect(await item.textContent()).toContain('compare the fingerprint with the peer by telephone');
     expect(await page.title()).toBe('(1) Hospital A');
 

@@ -4,8 +4,9 @@ import { attention } from './attention.js';
 import { fetchAll, get, post, watch } from './bridge.js';
 import { deliveries } from './deliveries.js';
 import { el, fill } from './dom.js';
-import { now, plural, setClock, tick } from './format.js';
+import { now, plural, sentence, setClock, tick } from './format.js';
 import { address, firstSteps, health, summary } from './head.js';
+import { MAX_SHOWN } from './parts.js';
 import { receptions } from './receptions.js';
 import { deliveryStory, receptionStory } from './story.js';
 
@@ -17,7 +18,6 @@ const REFRESH_MS = 5_000;
 const TOAST_MS = 6_000;
 const ATTENTION_SHOWN = 20;
 const PAGE = 50;
-const MAX_LIMIT = 1_000;
 
 const place = (id) => document.getElementById(id);
 const limits = { deliveries: PAGE, receptions: PAGE };
@@ -35,20 +35,24 @@ async function refresh() {
   wanted = true;
   if (running) return;
   running = true;
-  while (wanted) {
-    wanted = false;
-    const fetched = await Promise.all([fetchAll({ filter, limits }), readStory()]).catch(() => undefined);
-    if (fetched === undefined) {
-      setConnected(false);
-    } else {
-      [state] = fetched;
-      setClock(state.overview.nowMs);
-      setConnected(true);
-      draw();
+  try {
+    while (wanted) {
+      wanted = false;
+      const fetched = await Promise.all([fetchAll({ filter, limits }), readStory()]).catch(() => undefined);
+      if (fetched === undefined) {
+        setConnected(false);
+      } else {
+        [state] = fetched;
+        setClock(state.overview.nowMs);
+        setConnected(true);
+        draw();
+      }
+      await new Promise((resolve) => setTimeout(resolve, REFRESH_GAP_MS));
     }
-    await new Promise((resolve) => setTimeout(resolve, REFRESH_GAP_MS));
+  } finally {
+    // Also after a record that could not be drawn: the page must not stand still because of it.
+    running = false;
   }
-  running = false;
 }
 
 function draw() {
@@ -157,12 +161,30 @@ async function act(button) {
 
 function toast(text, tone) {
   const toasts = place('toasts');
-  const line = el('p', { class: `toast ${tone}` }, `${text[0].toUpperCase()}${text.slice(1)}`);
+  const line = el('p', { class: `toast ${tone}` }, sentence(text));
   toasts.append(line);
   // Shown anew, it lies above an open story.
   toasts.hidePopover();
   toasts.showPopover();
   setTimeout(() => line.remove(), TOAST_MS);
+}
+
+/** Browsers offer the clipboard to trustworthy addresses only; over plain HTTP there is still the old way. */
+async function copy(text) {
+  if (navigator.clipboard !== undefined) {
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  }
+  const hand = (event) => {
+    event.clipboardData.setData('text/plain', text);
+    event.preventDefault();
+  };
+  document.addEventListener('copy', hand, { once: true });
+  const isCopied = document.execCommand('copy');
+  document.removeEventListener('copy', hand);
+  return isCopied;
 }
 
 function setConnected(isConnected) {
@@ -180,12 +202,11 @@ document.addEventListener('click', async (event) => {
   else if (button.dataset.story !== undefined) location.hash = button.dataset.story;
   else if (button.dataset.close !== undefined) closeStory();
   else if (button.dataset.copy !== undefined) {
-    await navigator.clipboard?.writeText(button.dataset.copy).then(
-      () => toast('copied', 'good'),
-      () => toast('the browser does not allow copying here', 'bad'),
-    );
+    const isCopied = await copy(button.dataset.copy);
+    if (isCopied) toast('copied', 'good');
+    else toast('the browser does not allow copying here', 'bad');
   } else if (button.dataset.more !== undefined) {
-    limits[button.dataset.more] = Math.min(MAX_LIMIT, limits[button.dataset.more] + PAGE);
+    limits[button.dataset.more] = Math.min(MAX_SHOWN, limits[button.dataset.more] + PAGE);
     refresh();
   } else if (button.dataset.filter !== undefined) {
     filter = button.dataset.filter === '' ? undefined : button.dataset.filter;

@@ -1,6 +1,6 @@
 /** What comes in from modalities: studies that gather, and associations that are open. */
 import { el } from './dom.js';
-import { age, bytes, plural } from './format.js';
+import { age, bytes, plural, sentence } from './format.js';
 import { actionButton, chip, empty } from './parts.js';
 
 export function studies(list, { dimse, busy }) {
@@ -78,8 +78,4 @@ export function associations(list) {
       ),
     ),
   ];
-}
-
-function sentence(text) {
-  return text === '' ? '' : `${text[0].toUpperCase()}${text.slice(1)}`;
 }

@@ -1,6 +1,6 @@
 /** Everything that waits for a person, worst first: what it is, why, and what to do. */
 import { el } from './dom.js';
-import { age, bytes, plural } from './format.js';
+import { age, bytes, plural, sentence } from './format.js';
 import { actionButton, copyable } from './parts.js';
 
 const RECENT_MS = 3_600_000;
@@ -207,7 +207,7 @@ function card({ key, tone = 'bad', title, code, atMs, why, advice, story, action
         'div',
         { class: 'item-text' },
         el('h3', {}, story === undefined ? title : el('a', { href: story }, title)),
-        why === undefined || why === '' ? '' : el('p', { class: 'reason' }, why),
+        why === undefined || why === '' ? '' : el('p', {}, sentence(why)),
         advice === undefined || advice === ''
           ? ''
           : el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), ...[advice].flat()),

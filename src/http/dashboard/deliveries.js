@@ -1,6 +1,6 @@
 /** What this bridge sends: one line for each delivery, with its road of four steps. */
 import { el } from './dom.js';
-import { age, bytes, plural } from './format.js';
+import { age, bytes, plural, sentence } from './format.js';
 import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
 
 export const DELIVERY_STEPS = ['accepted', 'sent', 'acknowledged', 'verified'];
@@ -116,9 +116,11 @@ const CARRIAGE = {
 
 /** In a few words: what it waits for. */
 export function whyDelivery(record) {
-  if (record.state === 'parked') return record.parked.message;
+  if (record.state === 'parked') return sentence(record.parked.message);
   if (record.state === 'refused') {
-    return record.replacedBy === undefined ? (record.refusal?.message ?? '') : 'Sent again under another id';
+    return record.replacedBy === undefined
+      ? sentence(record.refusal?.message ?? '')
+      : 'Sent again under another id';
   }
   if (record.state === 'verified') return 'In their PACS; receipt checked';
   if (record.lastError !== undefined) return lastError(record.lastError);

@@ -25,6 +25,11 @@ export function plural(count, noun) {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/** Messages of the bridge are lower case: here they stand as sentences. */
+export function sentence(text) {
+  return text === '' ? '' : `${text[0].toUpperCase()}${text.slice(1)}`;
+}
+
 const SPANS = [
   [60, 1, 's'],
   [3600, 60, 'min'],

@@ -115,9 +115,12 @@ export function empty(title, ...text) {
   return el('div', { class: 'empty' }, el('p', { class: 'empty-title' }, title), el('p', {}, ...text));
 }
 
-/** A list of links to stories, cut where the page would become too long. */
+/** As many as the bridge gives at once. */
+export const MAX_SHOWN = 1_000;
+
+/** Shows more of a list that is cut where the page would become too long. */
 export function more(list, shown, what) {
-  return list.length < shown
+  return list.length < shown || shown >= MAX_SHOWN
     ? ''
     : el(
         'button',

@@ -1,6 +1,6 @@
 /** What this bridge receives: one line for each envelope, with what each PACS has of it. */
 import { el } from './dom.js';
-import { age, bytes, plural } from './format.js';
+import { age, bytes, plural, sentence } from './format.js';
 import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
 
 export const RECEPTION_STEPS = ['received', 'opened', 'verified', 'delivered', 'confirmed'];
@@ -90,7 +90,7 @@ const PROGRESS = {
 
 function whyReception(record) {
   const reason = record.quarantined ?? record.parked;
-  if (reason !== undefined) return el('span', { class: 'why' }, reason.message);
+  if (reason !== undefined) return el('span', { class: 'why' }, sentence(reason.message));
   if (record.lastError !== undefined) return el('span', { class: 'why' }, lastError(record.lastError));
   const outcomes = Object.entries(record.pacs);
   if (outcomes.length === 0) {

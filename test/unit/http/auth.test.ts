@@ -1,3 +1,4 @@
+import { scryptSync } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import {
@@ -27,9 +28,28 @@ describe('a password', () => {
     const stored = await hashPassword('correct horse');
     expect(await verifyPassword('correct horse ', stored)).toBe(false);
     expect(await verifyPassword('', stored)).toBe(false);
-    for (const broken of ['', 'scrypt', 'scrypt$$', `bcrypt${stored.slice(6)}`, stored.slice(0, -4)]) {
+    const [, cost = '', salt = '', hash = ''] = stored.split('$');
+    for (const broken of [
+      '',
+      'scrypt',
+      'scrypt$$',
+      'scrypt$$$',
+      `scrypt$${salt}$${hash}`,
+      `bcrypt${stored.slice(6)}`,
+      `scrypt$${cost}$$${hash}`,
+      `scrypt$ln=15,r=8,p=1$${salt}$${hash}`,
+      stored.slice(0, -4),
+    ]) {
       expect(await verifyPassword('correct horse', broken)).toBe(false);
     }
+  });
+
+  it('verifies against the hash of a cost that was usual earlier', async () => {
+    const salt = Buffer.alloc(16, 7);
+    const hash = scryptSync('correct horse', salt, 32, { N: 2 ** 10, r: 4, p: 2 });
+    const stored = `scrypt$ln=10,r=4,p=2$${salt.toString('base64url')}$${hash.toString('base64url')}`;
+    expect(await verifyPassword('correct horse', stored)).toBe(true);
+    expect(await verifyPassword('correct horsf', stored)).toBe(false);
   });
 
   it('that is right verifies against a hash that is new each time', async () => {
