@@ -1,9 +1,21 @@
 /**
  * Debian packages for the tests, where we may install them: as root on Debian or Ubuntu. Elsewhere, and when apt
  * fails, nothing happens but a line that says so; whoever needs the package finds it missing.
+ *
+ * Packages that Debian does not let be installed side by side can be unpacked into folders instead.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { SetupError, stopwatch, tell } from './tell.mjs';
 
 const LISTS = '/var/lib/apt/lists';
@@ -15,6 +27,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const ENVIRONMENT = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
 /** Somebody else's apt, as that of unattended upgrades, is waited for. */
 const APT = ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
+/** In a folder of unpacked packages: the libraries that they need, one a line. */
+const LIBRARIES = '.libraries';
 
 /** True where `ensureDebianPackages` can install something. */
 export function canInstall() {
@@ -29,14 +43,86 @@ export function ensureDebianPackages(packages) {
   const took = stopwatch();
   tell(`installing Debian packages for the tests: ${missing.join(' ')}`);
   const updated = !missing.every(isKnown);
-  if (updated) apt('update');
+  if (updated) apt({}, 'update');
   const done =
     install(missing) ||
-    (!updated && apt('update') && install(missing)) ||
+    (!updated && apt({}, 'update') && install(missing)) ||
     // One that this distribution lacks shall not keep the others away.
     (missing.length > 1 && missing.map((name) => install([name])).every(Boolean));
   tell(done ? `installed them in ${took()}` : `apt-get could not install them; its reason stands above`);
   return done;
+}
+
+/** True when the packages were unpacked into the folder and their libraries are installed. */
+export function isUnpacked(folder) {
+  return existsSync(join(folder, LIBRARIES)) && librariesOf(folder).every(isInstalled);
+}
+
+/**
+ * Unpacks packages into one folder, which is there whole or not at all, and installs the libraries that they need;
+ * nothing else of them: no scripts run, no services. What was unpacked before stays as it is.
+ * @returns whether all is there now
+ */
+export function ensureUnpacked(folder, packages) {
+  if (isUnpacked(folder)) return true;
+  if (!canInstall()) return false;
+  if (!existsSync(join(folder, LIBRARIES)) && !unpack(folder, packages)) return false;
+  return ensureDebianPackages(librariesOf(folder));
+}
+
+function unpack(folder, packages) {
+  const took = stopwatch();
+  tell(`unpacking Debian packages for the tests: ${packages.join(' ')}`);
+  // A run that was killed may have left it.
+  const staging = `${folder}.new`;
+  rmSync(staging, { recursive: true, force: true });
+  const downloads = join(staging, 'downloads');
+  const root = join(staging, 'root');
+  for (const path of [downloads, root]) mkdirSync(path, { recursive: true });
+  try {
+    if (!download(packages, downloads)) {
+      tell('apt-get could not download them; its reason stands above');
+      return false;
+    }
+    const files = readdirSync(downloads).map((name) => join(downloads, name));
+    for (const file of files) {
+      const { status, stderr } = spawnSync('dpkg', ['-x', file, root], {
+        encoding: 'utf8',
+        env: ENVIRONMENT,
+      });
+      if (status === 0) continue;
+      tell(`dpkg could not unpack ${file}: ${stderr}`);
+      return false;
+    }
+    const needed = files.flatMap((file) => librariesAmong(ask('dpkg-deb', '-f', file, 'Depends')));
+    writeFileSync(join(root, LIBRARIES), [...new Set(needed)].map((name) => `${name}\n`).join(''));
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(root, folder);
+    tell(`unpacked them in ${took()}`);
+    return true;
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function download(packages, folder) {
+  // As root, apt would download as a user who may not write to our folder.
+  const fetch = () => apt({ cwd: folder }, 'download', '-o', 'APT::Sandbox::User=root', ...packages);
+  const updated = !packages.every(isKnown);
+  if (updated) apt({}, 'update');
+  return fetch() || (!updated && apt({}, 'update') && fetch());
+}
+
+/** The libraries in a field as `adduser, libcap2 (>= 1:2.10), libpam0g | libpam`: of alternatives the first. */
+export function librariesAmong(depends) {
+  return depends
+    .split(',')
+    .map((dependency) => dependency.trim().split(/[\s(|:]/)[0])
+    .filter((name) => name.startsWith('lib'));
+}
+
+function librariesOf(folder) {
+  return readFileSync(join(folder, LIBRARIES), 'utf8').split('\n').filter(Boolean);
 }
 
 function install(packages) {
@@ -50,15 +136,16 @@ function install(packages) {
     chmodSync(POLICY, 0o755);
   }
   try {
-    return apt('install', '-y', '--no-install-recommends', ...packages);
+    return apt({}, 'install', '-y', '--no-install-recommends', ...packages);
   } finally {
     if (ours) rmSync(POLICY, { force: true });
   }
 }
 
 /** apt says much when all goes well; only what it says when it fails is shown. @returns whether it worked */
-function apt(...args) {
+function apt({ cwd }, ...args) {
   const { status, signal, stdout, stderr } = spawnSync('apt-get', [...APT, ...args], {
+    cwd,
     encoding: 'utf8',
     env: ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],

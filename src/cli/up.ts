@@ -28,7 +28,9 @@ export function upCommand(): Command {
       );
       const { dimse, dashboard } = first.settings;
       tell(
-        `listening: DICOM ${dimse.aeTitles.join(', ')} on port ${bridge.ports.dimse}, API on port ${bridge.ports.https}`,
+        `listening: DICOM ${dimse.aeTitles.join(', ')} on port ${bridge.ports.dimse}, ${
+          bridge.ports.https === undefined ? 'no API' : `API on port ${bridge.ports.https}`
+        }`,
       );
       tell(`dashboard: http://${dashboard.host}:${bridge.ports.dashboard}/   Redis: ${bridge.redisKind}`);
       if (bridge.redisNote !== undefined) tell(bridge.redisNote);

@@ -8,7 +8,8 @@ import type { Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { createDashboardApp } from '../http/dashboard-app.js';
 import { createPeerApp } from '../http/peer-app.js';
-import { listenPlain, listenTls } from '../http/server.js';
+import type { PeerApi } from '../http/ports.js';
+import { type HttpListener, listenPlain, listenTls } from '../http/server.js';
 import { discardUnacknowledged } from '../inbound/recover.js';
 import { createFeeding } from '../outbound/feeding.js';
 import { createIntake } from '../outbound/intake.js';
@@ -21,6 +22,7 @@ import { openStudyStore } from '../spool/study-store.js';
 import { createChanges } from './changes.js';
 import { startCompletionClock } from './completion-clock.js';
 import { readDashboardAuth } from './dashboard-auth.js';
+import { viewExchange } from './exchange-board.js';
 import { startHousekeeping } from './housekeeping.js';
 import { createOperations } from './operations.js';
 import { createPeerApi } from './peer-api.js';
@@ -31,7 +33,8 @@ import { inboundParts, outboundParts } from './steps.js';
 import { DRAWBRIDGE_VERSION } from './version.js';
 
 export interface Gateway {
-  readonly ports: { readonly dimse: number; readonly https: number; readonly dashboard: number };
+  /** Without `https` where no port is opened for other bridges. */
+  readonly ports: { readonly dimse: number; readonly https?: number; readonly dashboard: number };
   /** Refuses what is new, lets what runs end within `graceMs`, then closes. */
   close(graceMs: number): Promise<void>;
 }
@@ -83,7 +86,7 @@ export async function startGateway(
   const inbound = inboundParts(site, producer);
   await Promise.all([deliveries.load(), receptions.load()]);
   await tolerant(() => recoverFreezes(outbound), log);
-  await discardUnacknowledged(inbound);
+  await discardUnacknowledged(inbound, ownsScratch ? 0 : FOREIGN_SCRATCH_MS);
 
   const feeding = createFeeding();
   const refusals = createRefusals();
@@ -149,19 +152,12 @@ export async function startGateway(
       disk: housekeeping.space(),
       workers: { up: workersUp() },
     }),
+    exchanges: () => Promise.all(site.lines.inboxes.map((exchange) => viewExchange(layout, exchange))),
     subscribe: changes.subscribe,
   });
-  const peerListener = await listenTls({
-    host: settings.https.host,
-    port: settings.https.port,
-    app: createPeerApp(createPeerApi(site, inbound, outbound, admission), {
-      log,
-      maxEnvelopeBytes: settings.https.maxEnvelopeBytes,
-    }),
-    certificate: site.keys.tls.certificate,
-    privateKey: site.keys.tls.privateKey,
-    authorities: [...site.peers.values()].flatMap((peer) => peer.certificateAuthority ?? []),
-  });
+  const peerListener = settings.https.listen
+    ? await listenForPeers(site, createPeerApi(site, inbound, outbound, admission))
+    : undefined;
   const dashboard = await listenPlain({
     host: settings.dashboard.host,
     port: settings.dashboard.port,
@@ -175,16 +171,20 @@ export async function startGateway(
   log.info({
     event: 'gateway.started',
     dimse: scp.port,
-    https: peerListener.port,
+    https: peerListener?.port,
     dashboard: dashboard.port,
     redis: redis.kind,
   });
 
   return {
-    ports: { dimse: scp.port, https: peerListener.port, dashboard: dashboard.port },
+    ports: {
+      dimse: scp.port,
+      ...(peerListener === undefined ? {} : { https: peerListener.port }),
+      dashboard: dashboard.port,
+    },
     async close(graceMs) {
       closing = true;
-      await Promise.all([scp.close(graceMs), peerListener.close(graceMs), dashboard.close(0)]);
+      await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
       await completion.stop();
       await housekeeping.stop();
       await Promise.all([producer.close(), board.close()]);
@@ -194,10 +194,23 @@ export async function startGateway(
   };
 }
 
+function listenForPeers(site: SiteContext, api: PeerApi): Promise<HttpListener> {
+  const { settings, keys, peers, log } = site;
+  return listenTls({
+    host: settings.https.host,
+    port: settings.https.port,
+    app: createPeerApp(api, { log, maxEnvelopeBytes: settings.https.maxEnvelopeBytes }),
+    certificate: keys.tls.certificate,
+    privateKey: keys.tls.privateKey,
+    authorities: [...peers.values()].flatMap((peer) => peer.certificateAuthority ?? []),
+  });
+}
+
 function toRoute(route: SiteContext['settings']['routes'][number]) {
   const { callingAe, calledAe, modality } = route.match;
   return {
     to: route.to,
+    priority: route.priority,
     match: {
       ...(callingAe === undefined ? {} : { callingAe }),
       ...(calledAe === undefined ? {} : { calledAe }),

@@ -1,6 +1,7 @@
 /** What the dashboard and scripts see and do, over the records in memory and the use cases. */
 import { type Delivery, deliveryState } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Peer } from '../domain/peer.js';
 import { type Reception, receptionState } from '../domain/reception.js';
 import type { Study } from '../domain/study.js';
 import { CODES, type ErrorCode, isErrorCode } from '../errors/codes.js';
@@ -8,6 +9,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type {
   AssociationView,
   DeliveryView,
+  ExchangeView,
   Operations,
   Overview,
   ReceptionView,
@@ -32,7 +34,8 @@ export interface OperationsParts {
   readonly held: () => ReadonlySet<string>;
   readonly associations: () => readonly AssociationView[];
   readonly refusals: () => readonly RefusalView[];
-  readonly status: () => Promise<Omit<Overview, 'counts' | 'nowMs' | 'site'>>;
+  readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'nowMs' | 'site'>>;
+  readonly exchanges: () => Promise<readonly ExchangeView[]>;
   readonly subscribe: Operations['subscribe'];
 }
 
@@ -42,8 +45,16 @@ export function createOperations(parts: OperationsParts): Operations {
     ...record,
     state: deliveryState(record),
     peerName: outbound.peers.get(record.peerId)?.name ?? record.peerId,
-    advice: adviceFor(record.parked?.code ?? record.refusal?.code ?? record.lastError?.code),
+    advice:
+      record.parked === undefined && record.refusal !== undefined
+        ? refusalAdvice(outbound.peers.get(record.peerId))
+        : adviceFor(record.parked?.code ?? record.lastError?.code),
   });
+  // Receipts come in envelopes too; nobody has to look at those that are well.
+  const receptions = () =>
+    parts.receptions
+      .all()
+      .filter((record) => record.receiptFor === undefined || record.quarantined !== undefined);
   const viewReception = (record: Reception): ReceptionView => ({
     ...record,
     state: receptionState(record),
@@ -59,11 +70,12 @@ export function createOperations(parts: OperationsParts): Operations {
     async overview() {
       return {
         ...(await parts.status()),
+        exchanges: await parts.exchanges(),
         site: { id: outbound.site.id, name: outbound.site.name },
         nowMs: outbound.clock.now(),
         counts: {
           deliveries: countBy(parts.deliveries.all(), deliveryState, DELIVERY_STATES),
-          receptions: countBy(parts.receptions.all(), receptionState, RECEPTION_STATES),
+          receptions: countBy(receptions(), receptionState, RECEPTION_STATES),
           conflicts: [...outbound.studies.conflictCounts().values()].reduce((sum, count) => sum + count, 0),
         },
       };
@@ -79,8 +91,7 @@ export function createOperations(parts: OperationsParts): Operations {
         .map(viewDelivery),
     delivery: (id) => viewDelivery(found(parts.deliveries.get(id))),
     receptions: ({ state, limit }) =>
-      parts.receptions
-        .all()
+      receptions()
         .filter((record) => state === undefined || receptionState(record) === state)
         .slice(0, limit)
         .map(viewReception),
@@ -144,6 +155,12 @@ function whyWaiting(parts: OperationsParts, study: Study, fed: boolean): string 
   if (judged.complete) return 'complete, about to be packed';
   if (judged.waitsFor === 'association') return 'an association is open that may send more';
   return `quiet for ${Math.floor(judged.quietMs / 1000)} of ${Math.round(judged.dueMs / 1000)} s`;
+}
+
+/** What the receiving site can mend, it must mend: the advice of the code is written for them. */
+function refusalAdvice(peer: Peer | undefined): string {
+  const whom = peer === undefined ? 'the receiving site' : `${peer.name} (${peer.contact})`;
+  return `tell ${whom} what stands here; when they have mended it, retry: the study goes out again under a new id`;
 }
 
 function adviceFor(code: ErrorCode | string | undefined): string {

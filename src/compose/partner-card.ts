@@ -8,7 +8,8 @@ export interface PartnerCard {
   readonly id: string;
   readonly name: string;
   readonly contact: string;
-  readonly url: string;
+  /** Absent for a bridge that cannot be called. */
+  readonly url?: string;
   readonly encryptionKey: string;
   readonly signingKeys: readonly string[];
   readonly certificateFingerprints: readonly string[];
@@ -23,7 +24,7 @@ export function partnerCard(
 ): PartnerCard {
   return {
     ...settings.site,
-    url: `https://${host}:${port}`,
+    ...(settings.https.listen ? { url: `https://${host}:${port}` } : {}),
     encryptionKey: rawPublicKey(keys.encryption.publicKey).toString('base64'),
     signingKeys: [rawPublicKey(keys.signing.publicKey).toString('base64')],
     certificateFingerprints: [certificateFingerprint(keys.tls.certificate)],

@@ -15,10 +15,12 @@ export function createPeerApi(
   outbound: OutboundParts,
   admission: () => GatewayError | undefined,
 ): PeerApi {
+  const receive = createReceiver(inbound);
   return {
     identify: (certificate) => identifyPeer(site.peers, certificate)?.id,
     admission,
-    receive: createReceiver(inbound),
+    receive: ({ peerId, body, mediaType, signal }) => receive({ from: { peerId }, body, mediaType, signal }),
+    uploadsFolder: site.layout.uploads,
     async probe(peerId, id) {
       const reception = await inbound.receptions.read(id);
       return reception?.fromPeerId === peerId ? { manifestSha256: reception.manifestSha256 } : undefined;

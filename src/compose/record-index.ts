@@ -1,6 +1,6 @@
 /**
  * The records in memory, for the dashboard. This process hears of its own writes at once; those of the workers it sees
- * by looking at the folders of unfinished records, since only this process makes new ones.
+ * by looking at the folders of unfinished records, and for new ones at the folder of all.
  */
 import { stat } from 'node:fs/promises';
 import type { EnvelopeId } from '../domain/envelope-id.js';
@@ -30,6 +30,8 @@ export function createRecordIndex<R extends StoredRecord>(
 ): RecordIndex<R> & { load(): Promise<void> } {
   const records = new Map<EnvelopeId, R>();
   const seenAtMs = new Map<EnvelopeId, number>();
+  const unread = new Set<EnvelopeId>();
+  let listedAtMs: number | undefined;
   let sorted: readonly R[] | undefined;
 
   const put = (record: R): boolean => {
@@ -50,6 +52,23 @@ export function createRecordIndex<R extends StoredRecord>(
     return record !== undefined && put(record);
   };
 
+  const readUnknown = async (): Promise<boolean> => {
+    const changedAtMs = await store().changedAtMs();
+    if (changedAtMs !== listedAtMs) {
+      for (const id of await store().ids()) if (!records.has(id)) unread.add(id);
+      listedAtMs = changedAtMs;
+    }
+    let found = false;
+    for (const id of unread) {
+      const record = await store().read(id);
+      // A folder without a record is one that is just being made: it is looked at again.
+      if (record === undefined) continue;
+      unread.delete(id);
+      found = put(record) || found;
+    }
+    return found;
+  };
+
   return {
     put,
     get: (id) => records.get(id),
@@ -58,14 +77,12 @@ export function createRecordIndex<R extends StoredRecord>(
       return sorted;
     },
     async load() {
-      for (const id of await store().ids()) {
-        const record = await store().read(id);
-        if (record !== undefined) put(record);
-      }
+      await readUnknown();
     },
     async refresh() {
+      const isNew = await readUnknown();
       const unfinished = [...records.values()].filter((record) => !isFinished(record)).map(({ id }) => id);
-      let changed = false;
+      let changed = isNew;
       for (let at = 0; at < unfinished.length; at += BATCH) {
         const found = await Promise.all(unfinished.slice(at, at + BATCH).map(look));
         changed ||= found.includes(true);

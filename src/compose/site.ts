@@ -1,18 +1,21 @@
 /** What every process of a site needs: the spool, the keys, the peers, the records. No listener, no queue. */
+
+import type { KeyObject } from 'node:crypto';
 import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { Pacs, Peer } from '../domain/peer.js';
 import type { Reception } from '../domain/reception.js';
-import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
+import { readBridgeId } from '../spool/bridge-id.js';
 import { createSpool } from '../spool/envelope-store.js';
 import { createLayout, type Layout } from '../spool/layout.js';
 import { openRecordStore, type RecordStore } from '../spool/record-store.js';
-import { createHttpsTransport, type HttpsTransport } from '../transport/https/client.js';
-import type { Transport } from '../transport/transport.js';
+import type { Lines } from '../transport/lines.js';
+import { readExchanges } from '../trust/exchanges.js';
 import { readPacs, readPeers } from '../trust/peers.js';
 import { readSiteKeys, type SiteKeys } from '../trust/site-keys.js';
+import { createLines } from './lines.js';
 
 export interface SiteContext {
   readonly settings: Settings;
@@ -22,7 +25,9 @@ export interface SiteContext {
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly deliveries: RecordStore<Delivery>;
   readonly receptions: RecordStore<Reception>;
-  transportTo(peerId: string): Transport;
+  readonly lines: Lines;
+  /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
+  hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   readonly clock: Clock;
   readonly log: Log;
   close(): void;
@@ -42,8 +47,13 @@ export async function openSite(
 ): Promise<SiteContext> {
   const layout = createLayout(settings.dataDir);
   await createSpool(layout);
-  const [keys, peers] = await Promise.all([readSiteKeys(layout.keys, settings.https), readPeers(settings)]);
-  const transports = new Map<string, HttpsTransport>();
+  const [keys, peers, exchanges, bridgeId] = await Promise.all([
+    readSiteKeys(layout.keys, settings.https),
+    readPeers(settings),
+    readExchanges(settings),
+    readBridgeId(layout),
+  ]);
+  const lines = createLines({ peers, exchanges, identity: keys.tls, bridgeId });
   return {
     settings,
     layout,
@@ -52,21 +62,13 @@ export async function openSite(
     pacs: readPacs(settings),
     deliveries: openRecordStore<Delivery>(layout.deliveries, listeners.delivery),
     receptions: openRecordStore<Reception>(layout.receptions, listeners.reception),
-    transportTo(peerId) {
-      let transport = transports.get(peerId);
-      if (transport === undefined) {
-        const peer = peers.get(peerId);
-        if (peer === undefined)
-          throw new GatewayError('PEER_REFUSED', `there is no peer ${peerId} in the config`);
-        transport = createHttpsTransport(peer, keys.tls);
-        transports.set(peerId, transport);
-      }
-      return transport;
+    lines,
+    hubTo(peerId) {
+      const exchange = exchanges.get(peers.get(peerId)?.via ?? '');
+      return exchange?.type === 'hub' ? exchange.nested : undefined;
     },
     clock: systemClock,
     log,
-    close() {
-      for (const transport of transports.values()) transport.close();
-    },
+    close: () => lines.close(),
   };
 }

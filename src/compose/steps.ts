@@ -5,26 +5,31 @@ import type { DueStep } from '../domain/reception.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import { confirm } from '../inbound/confirm.js';
 import { deliver } from '../inbound/deliver.js';
+import { type FetchParts, fetch } from '../inbound/fetch.js';
 import { giveUpReception, noteReceptionFailure } from '../inbound/give-up.js';
 import { open } from '../inbound/open.js';
 import type { InboundParts } from '../inbound/parts.js';
+import { createReceiver } from '../inbound/receive.js';
 import { verify } from '../inbound/verify.js';
 import { noteDeliveryFailure, parkDelivery } from '../outbound/give-up.js';
 import { pack } from '../outbound/pack.js';
 import type { OutboundParts, OutboundStage } from '../outbound/parts.js';
-import { receipt } from '../outbound/receipt.js';
+import { acceptReceipt, receipt } from '../outbound/receipt.js';
 import { seal } from '../outbound/seal.js';
 import { ship } from '../outbound/ship.js';
-import { formatDeliverId, parseDeliverId } from '../queue/delivery-job.js';
+import { formatNamedId, parseNamedId } from '../queue/named-job.js';
 import type { Stage } from '../queue/jobs.js';
+import type { Lane } from '../queue/lanes.js';
 import type { Producer } from '../queue/producer.js';
+import { measureSpace, spaceRefusal } from '../spool/space.js';
+import { createExchangeBoard, type ExchangeBoard } from './exchange-board.js';
 import type { SiteContext } from './site.js';
 
 export interface StageStep {
   /** @param jobId as the queue has it */
   run(jobId: string, signal: AbortSignal): Promise<void>;
   /** The peer or PACS that the job is for. */
-  lane?(jobId: string): Promise<string | undefined>;
+  lane?(jobId: string): Promise<Lane | undefined>;
   retried(jobId: string, error: GatewayError, nextAttemptAtMs: number, attempt: number): Promise<void>;
   givenUp(jobId: string, error: GatewayError): Promise<void>;
 }
@@ -34,8 +39,10 @@ export function outboundParts(site: SiteContext, producer: Producer): OutboundPa
     ...site,
     site: site.settings.site,
     signingKey: site.keys.signing.privateKey,
-    transportTo: (peerId) => site.transportTo(peerId),
-    enqueue: (stage, id) => producer.add(stage, id),
+    enqueue: async (stage, id) => {
+      const priority = (await site.deliveries.read(id))?.priority;
+      await producer.add(stage, id, priority === undefined ? {} : { priority });
+    },
   };
 }
 
@@ -44,12 +51,17 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
     ...site,
     site: site.settings.site,
     maxEnvelopeBytes: site.settings.https.maxEnvelopeBytes,
-    transportTo: (peerId) => site.transportTo(peerId),
+    acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
+    admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),
     enqueue: (step, id) => producer.add(step.stage, jobIdOf(step, id)),
   };
 }
 
-export function createSteps(site: SiteContext, producer: Producer): Readonly<Record<Stage, StageStep>> {
+export function createSteps(
+  site: SiteContext,
+  producer: Producer,
+  board = createExchangeBoard(site.layout, () => site.clock.now()),
+): Readonly<Record<Stage, StageStep>> {
   const outbound = outboundParts(site, producer);
   const inbound = inboundParts(site, producer);
 
@@ -58,7 +70,16 @@ export function createSteps(site: SiteContext, producer: Producer): Readonly<Rec
     run: (parts: OutboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>,
   ): StageStep => ({
     run: (jobId, signal) => run(outbound, parseEnvelopeId(jobId), signal),
-    lane: async (jobId) => (await site.deliveries.read(parseEnvelopeId(jobId)))?.peerId,
+    async lane(jobId) {
+      const delivery = await site.deliveries.read(parseEnvelopeId(jobId));
+      if (delivery === undefined) return undefined;
+      const places = site.peers.get(delivery.peerId)?.limits.places;
+      return {
+        name: delivery.peerId,
+        priority: delivery.priority ?? 'routine',
+        ...(places === undefined ? {} : { places }),
+      };
+    },
     retried: (jobId, error, nextAttemptAtMs, attempt) =>
       noteDeliveryFailure(outbound, stage, parseEnvelopeId(jobId), error, attempt, nextAttemptAtMs),
     givenUp: (jobId, error) => parkDelivery(outbound, stage, parseEnvelopeId(jobId), error),
@@ -69,7 +90,10 @@ export function createSteps(site: SiteContext, producer: Producer): Readonly<Rec
     run: (parts: InboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>,
   ): StageStep => ({
     run: (jobId, signal) => run(inbound, parseEnvelopeId(jobId), signal),
-    lane: async (jobId) => (await site.receptions.read(parseEnvelopeId(jobId)))?.senderId,
+    async lane(jobId) {
+      const reception = await site.receptions.read(parseEnvelopeId(jobId));
+      return reception === undefined ? undefined : { name: reception.senderId };
+    },
     retried: (jobId, error, nextAttemptAtMs, attempt) =>
       noteReceptionFailure(inbound, { stage }, parseEnvelopeId(jobId), error, attempt, nextAttemptAtMs),
     givenUp: (jobId, error) => giveUpReception(inbound, { stage }, parseEnvelopeId(jobId), error),
@@ -80,6 +104,7 @@ export function createSteps(site: SiteContext, producer: Producer): Readonly<Rec
     seal: sending('seal', seal),
     ship: sending('ship', ship),
     receipt: sending('receipt', receipt),
+    fetch: fetching({ ...inbound, receive: createReceiver(inbound) }, board),
     open: receiving('open', open),
     verify: receiving('verify', verify),
     confirm: receiving('confirm', confirm),
@@ -90,15 +115,15 @@ export function createSteps(site: SiteContext, producer: Producer): Readonly<Rec
 function delivering(inbound: InboundParts): StageStep {
   return {
     run(jobId, signal) {
-      const { id, pacsName } = parseDeliverId(jobId);
-      return deliver(inbound, id, pacsName, signal);
+      const { id, name } = parseNamedId(jobId);
+      return deliver(inbound, id, name, signal);
     },
-    lane: async (jobId) => parseDeliverId(jobId).pacsName,
+    lane: async (jobId) => ({ name: parseNamedId(jobId).name }),
     retried(jobId, error, nextAttemptAtMs, attempt) {
-      const { id, pacsName } = parseDeliverId(jobId);
+      const { id, name } = parseNamedId(jobId);
       return noteReceptionFailure(
         inbound,
-        { stage: 'deliver', pacs: pacsName },
+        { stage: 'deliver', pacs: name },
         id,
         error,
         attempt,
@@ -106,12 +131,29 @@ function delivering(inbound: InboundParts): StageStep {
       );
     },
     givenUp(jobId, error) {
-      const { id, pacsName } = parseDeliverId(jobId);
-      return giveUpReception(inbound, { stage: 'deliver', pacs: pacsName }, id, error);
+      const { id, name } = parseNamedId(jobId);
+      return giveUpReception(inbound, { stage: 'deliver', pacs: name }, id, error);
     },
   };
 }
 
+/** There is no record yet that could tell of a failure: the board does. */
+function fetching(parts: FetchParts, board: ExchangeBoard): StageStep {
+  const note = (jobId: string, error: GatewayError) => {
+    const { id, name } = parseNamedId(jobId);
+    return board.trouble(name, id, error);
+  };
+  return {
+    run(jobId, signal) {
+      const { id, name } = parseNamedId(jobId);
+      return fetch(parts, name, id, signal);
+    },
+    lane: async (jobId) => ({ name: parseNamedId(jobId).name }),
+    retried: note,
+    givenUp: note,
+  };
+}
+
 function jobIdOf(step: DueStep, id: EnvelopeId): string {
-  return step.pacs === undefined ? id : formatDeliverId(id, step.pacs);
+  return step.pacs === undefined ? id : formatNamedId(id, step.pacs);
 }

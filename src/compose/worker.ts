@@ -1,9 +1,15 @@
-/** The workers of one process: one for each stage, over one Redis. Needs no listener; there may be many such processes. */
+/**
+ * The workers of one process: one for each stage, over one Redis, and the pollers that look into inboxes. Needs no
+ * listener; there may be many such processes.
+ */
 import type { RedisOptions } from 'ioredis';
 import type { Stage } from '../queue/jobs.js';
+import { formatNamedId } from '../queue/named-job.js';
 import { POLICIES } from '../queue/policy.js';
 import { createProducer } from '../queue/producer.js';
 import { type StageWorker, startStageWorker } from '../queue/worker.js';
+import { createExchangeBoard } from './exchange-board.js';
+import { startPollers } from './pollers.js';
 import type { SiteContext } from './site.js';
 import { createSteps, type StageStep } from './steps.js';
 
@@ -17,7 +23,8 @@ export type SandboxModule = (stage: Stage) => URL;
 
 export function startWorkers(site: SiteContext, redis: RedisOptions, sandboxModule: SandboxModule): Workers {
   const producer = createProducer(redis, site.log);
-  const steps = createSteps(site, producer);
+  const board = createExchangeBoard(site.layout, () => site.clock.now());
+  const steps = createSteps(site, producer, board);
   const workers: StageWorker[] = [];
   for (const [stage, step] of Object.entries(steps) as [Stage, StageStep][]) {
     const sandboxed = POLICIES[stage].sandboxed && site.settings.workers.sandbox;
@@ -33,8 +40,15 @@ export function startWorkers(site: SiteContext, redis: RedisOptions, sandboxModu
       }),
     );
   }
+  const stopPolling = startPollers({
+    lines: site.lines,
+    board,
+    enqueue: (exchange, id) => producer.add('fetch', formatNamedId(id, exchange)),
+    log: site.log,
+  });
   return {
     async close(graceMs) {
+      await stopPolling();
       await Promise.all(workers.map((worker) => worker.close(graceMs)));
       await producer.close();
     },

@@ -2,7 +2,12 @@
 import type { Settings } from './settings.js';
 
 export function checkSettings(settings: Settings): readonly string[] {
-  return [...duplicates(settings), ...routes(settings), ...peers(settings), ...listeners(settings)];
+  return [
+    ...duplicates(settings),
+    ...exchanges(settings),
+    ...(settings.role === 'hub' ? hub(settings) : [...routes(settings), ...peers(settings)]),
+    ...listeners(settings),
+  ];
 }
 
 function duplicates(settings: Settings): string[] {
@@ -13,6 +18,9 @@ function duplicates(settings: Settings): string[] {
     ...repeated(settings.peers.map((peer) => peer.id)).map((id) => `peers: the id ${id} stands there twice`),
     ...repeated(settings.pacs.map((pacs) => pacs.name)).map(
       (name) => `pacs: the name ${name} stands there twice`,
+    ),
+    ...repeated(settings.exchanges.map((exchange) => exchange.name)).map(
+      (name) => `exchanges: the name ${name} stands there twice`,
     ),
     ...repeated(settings.peers.flatMap((peer) => peer.certificateFingerprints)).map(
       (fingerprint) =>
@@ -30,16 +38,76 @@ function routes(settings: Settings): string[] {
     route.to.flatMap((id) => {
       const peer = known.get(id);
       if (peer === undefined) return [`routes.${index}.to: there is no peer ${id}`];
-      return peer.url === undefined || peer.encryptionKey === undefined
-        ? [`routes.${index}.to: the peer ${id} has no url or no encryptionKey, so nothing can be sent to it`]
+      return (peer.url ?? peer.via) === undefined || peer.encryptionKey === undefined
+        ? [
+            `routes.${index}.to: the peer ${id} has no encryptionKey, or neither url nor via, so nothing can be sent to it`,
+          ]
         : [];
     }),
   );
 }
 
+/** What an exchange of each type cannot do without, and what means nothing to it. */
+const EXCHANGE_KEYS = {
+  ftps: { needed: ['host', 'user', 'passwordFile'], foreign: ['url', 'tokenFile', 'hubId', 'encryptionKey'] },
+  hub: { needed: ['url'], foreign: ['host', 'user', 'passwordFile', 'outbox', 'inbox'] },
+  folder: {
+    needed: [],
+    foreign: ['host', 'user', 'passwordFile', 'url', 'tokenFile', 'hubId', 'encryptionKey'],
+  },
+} as const;
+
+function exchanges(settings: Settings): string[] {
+  return settings.exchanges.flatMap((exchange, index) => {
+    const at = `exchanges.${index}`;
+    const { needed, foreign } = EXCHANGE_KEYS[exchange.type];
+    const isServer = exchange.type !== 'folder';
+    const isVerifiable = exchange.certificateFingerprints.length > 0 || exchange.caFile !== undefined;
+    const nested = [exchange.hubId, exchange.encryptionKey];
+    return [
+      ...needed
+        .filter((key) => exchange[key] === undefined)
+        .map((key) => `${at}.${key}: expected, since its type is ${exchange.type}`),
+      ...foreign
+        .filter((key) => exchange[key] !== undefined)
+        .map((key) => `${at}.${key}: means nothing to the type ${exchange.type}`),
+      ...(isServer && !isVerifiable
+        ? [
+            `${at}: expected certificateFingerprints or caFile, so that the server can be told from an impostor`,
+          ]
+        : []),
+      ...(exchange.type !== 'hub' && (exchange.outbox ?? exchange.inbox) === undefined
+        ? [`${at}: expected an outbox, an inbox, or both`]
+        : []),
+      ...(exchange.nested && nested.includes(undefined)
+        ? [`${at}.nested: expected hubId and encryptionKey of the hub`]
+        : []),
+    ];
+  });
+}
+
+/** A hub has sites, and neither modalities nor PACS. */
+function hub(settings: Settings): string[] {
+  const foreign = (['routes', 'pacs', 'exchanges'] as const).filter((key) => settings[key].length > 0);
+  return [
+    ...foreign.map((key) => `${key}: a hub has none`),
+    ...settings.peers.flatMap((peer, index) =>
+      peer.certificateFingerprints.length === 0 && peer.tokenSha256 === undefined
+        ? [`peers.${index}: expected certificateFingerprints or tokenSha256, by which ${peer.id} is known`]
+        : [],
+    ),
+  ];
+}
+
 function peers(settings: Settings): string[] {
   const known = new Set(settings.pacs.map((pacs) => pacs.name));
   return settings.peers.flatMap((peer, index) => [
+    ...via(settings, peer.via).map((problem) => `peers.${index}.via: ${problem}`),
+    ...(peer.url !== undefined && peer.via !== undefined
+      ? [
+          `peers.${index}: expected url or via, not both; it would not be clear which way ${peer.id} is reached`,
+        ]
+      : []),
     ...(peer.deliverTo ?? [])
       .filter((name) => !known.has(name))
       .map((name) => `peers.${index}.deliverTo: there is no PACS ${name}`),
@@ -48,10 +116,19 @@ function peers(settings: Settings): string[] {
           `peers.${index}: expected certificateFingerprints or caFile, so that ${peer.id} can be told from an impostor`,
         ]
       : []),
-    ...(peer.url !== undefined && peer.signingKeys.length === 0
+    ...((peer.url ?? peer.via) !== undefined && peer.signingKeys.length === 0
       ? [`peers.${index}.signingKeys: expected at least one, or no receipt of ${peer.id} can be verified`]
       : []),
   ]);
+}
+
+function via(settings: Settings, name: string | undefined): string[] {
+  if (name === undefined) return [];
+  const exchange = settings.exchanges.find((each) => each.name === name);
+  if (exchange === undefined) return [`there is no exchange ${name}`];
+  return exchange.type !== 'hub' && exchange.outbox === undefined
+    ? [`the exchange ${name} has no outbox, so nothing can be put into it`]
+    : [];
 }
 
 function listeners(settings: Settings): string[] {

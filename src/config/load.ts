@@ -102,12 +102,23 @@ function resolvePaths(settings: Settings, baseDir: string): Settings {
     const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], copy);
     if (typeof value === 'string') setPath(copy, path, absolute(value, baseDir));
   }
-  return {
-    ...copy,
-    peers: copy.peers.map((peer) =>
-      peer.caFile === undefined ? peer : { ...peer, caFile: absolute(peer.caFile, baseDir) },
-    ),
-  };
+  for (const peer of copy.peers) resolveKeys(peer, ['caFile'], baseDir);
+  for (const exchange of copy.exchanges) {
+    const folders = exchange.type === 'folder' ? (['outbox', 'inbox'] as const) : [];
+    resolveKeys(exchange, ['caFile', 'passwordFile', 'tokenFile', ...folders], baseDir);
+  }
+  return copy;
+}
+
+function resolveKeys<K extends string>(
+  entry: { [key in K]?: string | undefined },
+  keys: readonly K[],
+  baseDir: string,
+) {
+  for (const key of keys) {
+    const path = entry[key];
+    if (path !== undefined) entry[key] = absolute(path, baseDir);
+  }
 }
 
 function absolute(path: string, baseDir: string): string {

@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import { isAeTitle } from '../domain/ae-title.js';
+import { PRIORITIES } from '../domain/priority.js';
+import { isTimeWindow } from '../domain/time-window.js';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -99,6 +101,62 @@ const pacs = z.strictObject({
     .describe('AE title that we use towards it; default: the first of dimse.aeTitles'),
 });
 
+const exchange = z.strictObject({
+  name: pacsName.describe('how we call it'),
+  type: z
+    .enum(['ftps', 'hub', 'folder'])
+    .describe('ftps: a server with explicit TLS; hub: a bridge with role hub; folder: a disk or share'),
+  host: z.string().min(1).optional().describe('ftps: address or host name of the server'),
+  port: port.min(1).default(21).describe('ftps: its port'),
+  user: z.string().min(1).optional().describe('ftps: login name'),
+  passwordFile: z.string().optional().describe('ftps: file that holds the password; read at each login'),
+  clientCertificate: z.boolean().default(false).describe('ftps: show our TLS certificate as well'),
+  url: z
+    .url({ protocol: /^https$/ })
+    .optional()
+    .describe('hub: its API, https://host:port'),
+  tokenFile: z
+    .string()
+    .optional()
+    .describe('hub: file with our bearer token, where the hub does not know us by our certificate'),
+  nested: z
+    .boolean()
+    .default(false)
+    .describe(
+      'hub: put envelopes into envelopes for the hub, so that nobody before it sees whom they are for',
+    ),
+  hubId: name.optional().describe('hub, nested: its organisation id'),
+  encryptionKey: publicKey.optional().describe('hub, nested: its X25519 public key'),
+  certificateFingerprints: z.array(fingerprint).default([]).describe('SHA-256 of its TLS certificate'),
+  caFile: z.string().optional().describe('PEM of the CA that vouches for it, instead of fingerprints'),
+  outbox: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'ftps, folder: where envelopes are put; {peer} stands for the receiver’s id; absent: nothing is',
+    ),
+  inbox: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('ftps, folder: where envelopes for us lie; {site} stands for our id; absent: nothing is taken'),
+  pollSeconds: seconds.default(30).describe('how often the inbox is looked into, give or take a fifth'),
+  settleSeconds: z
+    .number()
+    .min(0)
+    .default(10)
+    .describe('folder: a file that has not changed for so long is whole'),
+  afterTaking: z
+    .enum(['delete', 'move'])
+    .default('delete')
+    .describe('ftps, folder: what becomes of an envelope there when it is safe here; move: into done/'),
+});
+
+const window = z
+  .string()
+  .refine(isTimeWindow, 'expected local times as 22:00-06:00, with days if need be: mon-fri 18:00-07:00');
+
 const peer = z.strictObject({
   id: name.describe('its organisation id'),
   name: z.string().min(1).describe('name of the organisation'),
@@ -106,7 +164,8 @@ const peer = z.strictObject({
   url: z
     .url({ protocol: /^https$/ })
     .optional()
-    .describe('its API, https://host:port; absent: it only sends to us'),
+    .describe('its API, https://host:port; absent: it is reached via an exchange, or only sends to us'),
+  via: pacsName.optional().describe('the exchange that envelopes for it are put into, instead of a url'),
   encryptionKey: publicKey.optional().describe('its X25519 public key; absent: it only sends to us'),
   signingKeys: z
     .array(publicKey)
@@ -124,10 +183,43 @@ const peer = z.strictObject({
     .describe(
       'accept envelopes that nobody signed: anyone who knows our public key can then forge studies of this peer',
     ),
+  concurrency: z
+    .int()
+    .min(1)
+    .max(32)
+    .default(4)
+    .describe('envelopes on their way to it at one time; a stat one may go beside them'),
+  bytesPerSecond: z
+    .int()
+    .min(1024)
+    .optional()
+    .describe(
+      'bytes per second that are sent to it, all envelopes together; absent: as fast as the line allows',
+    ),
+  windows: z
+    .array(window)
+    .default([])
+    .describe(
+      'when envelopes may go to it, in local time, as 22:00-06:00; none: always; stat ones always may',
+    ),
+  tokenSha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'expected 64 hex digits')
+    .optional()
+    .describe('only on a hub: SHA-256 of its bearer token, where it has no certificate of its own'),
+  quotaBytes: z
+    .int()
+    .min(MIB)
+    .optional()
+    .describe('only on a hub: most bytes that may wait for it; default: hub.quotaBytes'),
 });
 
 const route = z.strictObject({
   to: z.array(name).min(1).describe('peers'),
+  priority: z
+    .enum(PRIORITIES)
+    .default('routine')
+    .describe('stat goes before routine, and waits for no time window; low goes last'),
   match: z
     .strictObject({
       callingAe: z.array(aeTitle).optional(),
@@ -140,6 +232,10 @@ const route = z.strictObject({
 
 const https = z
   .strictObject({
+    listen: z
+      .boolean()
+      .default(true)
+      .describe('false: no port is opened for other bridges; envelopes come from exchanges alone'),
     host: z.string().default('0.0.0.0').describe('address to listen on'),
     port: port.default(8443).describe('port of the API for other bridges'),
     certFile: z
@@ -155,6 +251,22 @@ const https = z
   })
   .prefault({})
   .describe('the API for other bridges');
+
+const hub = z
+  .strictObject({
+    quotaBytes: z
+      .int()
+      .min(MIB)
+      .default(200 * GIB)
+      .describe('most bytes that may wait for one site'),
+    expiryDays: z
+      .number()
+      .positive()
+      .default(30)
+      .describe('an envelope that nobody has taken for so long is parked, and after as long again removed'),
+  })
+  .prefault({})
+  .describe('only with role hub: passing envelopes on');
 
 const dashboard = z
   .strictObject({
@@ -234,6 +346,10 @@ const log = z
   .describe('JSON lines on standard error');
 
 export const settingsSchema = z.strictObject({
+  role: z
+    .enum(['site', 'hub'])
+    .default('site')
+    .describe('site: modalities and PACS; hub: passes sealed envelopes on between sites, and can open none'),
   site,
   dataDir: z
     .string()
@@ -243,9 +359,14 @@ export const settingsSchema = z.strictObject({
   dimse,
   completion,
   pacs: z.array(pacs).default([]).describe('local PACS that received studies are stored to'),
-  peers: z.array(peer).default([]).describe('other bridges'),
+  exchanges: z
+    .array(exchange)
+    .default([])
+    .describe('places between sites that cannot call each other, where envelopes wait to be taken'),
+  peers: z.array(peer).default([]).describe('other bridges; on a hub: the sites that it serves'),
   routes: z.array(route).default([]).describe('which studies go to which peers'),
   https,
+  hub,
   dashboard,
   redis,
   disk,
@@ -256,3 +377,4 @@ export const settingsSchema = z.strictObject({
 
 export type Settings = z.infer<typeof settingsSchema>;
 export type PeerSettings = z.infer<typeof peer>;
+export type ExchangeSettings = z.infer<typeof exchange>;

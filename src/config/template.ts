@@ -27,6 +27,14 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   encryptionKey: <their encryption.pub>
   signingKeys: [<their signing.pub>]
   certificateFingerprints: [<SHA-256 of their certificate>]`,
+  exchanges: `- name: town
+  type: ftps
+  host: ftps.example
+  user: hospital-a
+  passwordFile: ftps.password
+  certificateFingerprints: [<SHA-256 of the server’s certificate>]
+  outbox: /{peer}
+  inbox: /{site}`,
   routes: `- { to: [hospital-b], match: { callingAe: [CT1] } }`,
 };
 

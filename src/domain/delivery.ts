@@ -8,6 +8,7 @@
 import { GatewayError } from '../errors/gateway-error.js';
 import type { EnvelopeId } from './envelope-id.js';
 import type { LastError, Parking } from './parking.js';
+import type { Priority } from './priority.js';
 import type { Uid } from './uid.js';
 
 export const CARRIAGES = ['accepted', 'packed', 'sealed', 'sent', 'acknowledged'] as const;
@@ -31,6 +32,8 @@ export interface Delivery {
   readonly studyInstanceUid: Uid;
   readonly freezeNumber: number;
   readonly addendumTo?: EnvelopeId;
+  /** Absent in records of a bridge that knew no priorities: routine. */
+  readonly priority?: Priority;
   /** The refused delivery that this one was made to replace. */
   readonly replaces?: EnvelopeId;
   /** The delivery that an operator's retry made of this refused one. */
@@ -45,13 +48,23 @@ export interface Delivery {
   readonly parked?: Parking;
   readonly lastError?: LastError;
   readonly refusal?: { readonly code: string; readonly message: string };
-  readonly sealed?: { readonly sizeBytes: number; readonly manifestSha256: string };
+  readonly sealed?: Sealed;
+  /** Bytes that have left for the peer, all attempts together. */
+  readonly sentBytes?: number;
   readonly steps: readonly DeliveryStep[];
+}
+
+export interface Sealed {
+  /** Of the payload. */
+  readonly sizeBytes: number;
+  readonly manifestSha256: string;
+  /** The envelope for the hub that this one travels in. */
+  readonly outer?: { readonly id: EnvelopeId; readonly manifestSha256: string };
 }
 
 export type DeliveryEvent =
   | { readonly type: 'packed' }
-  | { readonly type: 'sealed'; readonly sizeBytes: number; readonly manifestSha256: string }
+  | { readonly type: 'sealed'; readonly sealed: Sealed }
   | { readonly type: 'sent' }
   | { readonly type: 'acknowledged' }
   | { readonly type: 'verified' }
@@ -101,10 +114,7 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
     default: {
       const carriage = NEXT_CARRIAGE[delivery.carriage][event.type];
       if (carriage === undefined) throw impossible(delivery, event);
-      const sealed =
-        event.type === 'sealed'
-          ? { sealed: { sizeBytes: event.sizeBytes, manifestSha256: event.manifestSha256 } }
-          : {};
+      const sealed = event.type === 'sealed' ? { sealed: event.sealed } : {};
       return { ...free, ...sealed, carriage, steps };
     }
   }

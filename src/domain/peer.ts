@@ -1,6 +1,7 @@
 /** The remote systems that the configuration names: bridges (peers) and the local PACS. */
 import type { KeyObject } from 'node:crypto';
 import type { AeAddress, AeTitle } from './ae-title.js';
+import type { TimeWindow } from './time-window.js';
 
 /** Another bridge. */
 export interface Peer {
@@ -8,8 +9,10 @@ export interface Peer {
   readonly id: string;
   readonly name: string;
   readonly contact: string;
-  /** Base of its API, `https://host:port`; absent for a peer that only sends to us. */
+  /** Base of its API, `https://host:port`; absent for a peer that cannot be called. */
   readonly url?: string;
+  /** The exchange that envelopes for it are put into; absent where it is called by its url, or only sends to us. */
+  readonly via?: string;
   /** X25519 public key that studies for it are sealed to; absent for a peer that only sends to us. */
   readonly encryptionKey?: KeyObject;
   /** Ed25519 public keys pinned for its signatures. */
@@ -22,6 +25,17 @@ export interface Peer {
   readonly deliverTo: readonly string[];
   /** Accept envelopes of this peer that carry no signature at all. */
   readonly allowUnsigned: boolean;
+  readonly limits: PeerLimits;
+}
+
+/** What we ask of the line to one peer. */
+export interface PeerLimits {
+  /** Envelopes on their way to it at one time; one more for those that are urgent. */
+  readonly places: number;
+  /** Bytes per second that we send to it, all envelopes together; as fast as the line allows when absent. */
+  readonly bytesPerSecond?: number;
+  /** When envelopes may go to it, local time; at any time when empty. Urgent ones always may. */
+  readonly windows: readonly TimeWindow[];
 }
 
 /** A local PACS that inbound studies are stored to. */

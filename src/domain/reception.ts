@@ -30,8 +30,12 @@ export interface Reception {
   /** `sender.id` of the manifest. Nobody vouches for it before the reception is opened. */
   readonly senderId: string;
   readonly senderName: string;
-  /** The peer whose certificate brought it. */
-  readonly fromPeerId: string;
+  /** The peer whose certificate brought it; absent for what was taken from an exchange. */
+  readonly fromPeerId?: string;
+  /** The exchange that it was taken from, and the size of its archive there, by which it is known again. */
+  readonly takenFrom?: { readonly exchange: string; readonly archiveBytes: number };
+  /** It held no study, but the receipt for a delivery of ours. Known when it has been opened. */
+  readonly receiptFor?: EnvelopeId;
   readonly manifestSha256: string;
   /** Size of the sealed payload in bytes. */
   readonly sizeBytes: number;
@@ -62,6 +66,7 @@ export type ReceptionEvent =
       readonly modalities: readonly string[];
       readonly pacs: readonly string[];
     }
+  | { readonly type: 'receipt'; readonly receiptFor: EnvelopeId; readonly problem?: Parking }
   | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
   | { readonly type: 'delivered' }
   | { readonly type: 'confirmed' }
@@ -74,7 +79,7 @@ export type ReceptionEvent =
 /** Which events fit which progress; an empty cell is a broken invariant. */
 const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
   received: ['opened', 'quarantined'],
-  opened: ['opened', 'verified', 'quarantined'],
+  opened: ['opened', 'verified', 'receipt', 'quarantined'],
   verified: ['pacs', 'delivered'],
   delivered: ['pacs', 'confirmed'],
   confirmed: [],
@@ -133,6 +138,16 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         pacs: Object.fromEntries(
           event.pacs.map((name) => [name, { state: 'pending', storedCount: 0, refusedCount: 0 } as const]),
         ),
+        steps,
+      };
+    case 'receipt':
+      // For a receipt no receipt is owed, good or bad: two bridges would go on for ever.
+      return {
+        ...free,
+        progress: 'confirmed',
+        receiptFor: event.receiptFor,
+        refusalConfirmed: true,
+        ...(event.problem === undefined ? {} : { quarantined: event.problem }),
         steps,
       };
     case 'pacs': {

@@ -1,7 +1,9 @@
 /** Which studies go to which peers. All routes that fit apply; a study that none fits is held and shown. */
+import { comparePriority, type Priority } from './priority.js';
 
 export interface Route {
   readonly to: readonly string[];
+  readonly priority: Priority;
   /** Each list that is present must hold one of the study's values; an absent list fits everything. */
   readonly match: {
     readonly callingAe?: readonly string[];
@@ -16,14 +18,30 @@ export interface RoutedInstance {
   readonly modality: string;
 }
 
+/** Where a study goes, and how urgently. */
+export interface Destination {
+  readonly peerId: string;
+  readonly priority: Priority;
+}
+
 /**
- * The peers that these instances go to, each once, in order of the routes. A route fits when one single instance
- * satisfies all of its lists.
+ * The peers that these instances go to, each once, in order of the routes; of several routes to one peer the most
+ * urgent counts. A route fits when one single instance satisfies all of its lists.
  */
-export function routePeers(routes: readonly Route[], instances: Iterable<RoutedInstance>): readonly string[] {
+export function routePeers(
+  routes: readonly Route[],
+  instances: Iterable<RoutedInstance>,
+): readonly Destination[] {
   const all = [...instances];
-  const fitting = routes.filter((route) => all.some((instance) => fits(route, instance)));
-  return [...new Set(fitting.flatMap((route) => route.to))];
+  const found = new Map<string, Priority>();
+  for (const route of routes) {
+    if (!all.some((instance) => fits(route, instance))) continue;
+    for (const peerId of route.to) {
+      const before = found.get(peerId) ?? route.priority;
+      found.set(peerId, comparePriority(route.priority, before) < 0 ? route.priority : before);
+    }
+  }
+  return [...found].map(([peerId, priority]) => ({ peerId, priority }));
 }
 
 function fits({ match }: Route, instance: RoutedInstance): boolean {

@@ -4,6 +4,7 @@
  */
 import type { EnvelopeId } from './envelope-id.js';
 import type { ReceivedInstance } from './instance.js';
+import type { Priority } from './priority.js';
 import type { Uid } from './uid.js';
 
 /** Why a study was taken for complete. */
@@ -15,6 +16,7 @@ export interface PlannedDelivery {
   readonly peerId: string;
   /** The first envelope of the same study to the same peer, when this one only adds to it. */
   readonly addendumTo?: EnvelopeId;
+  readonly priority?: Priority;
 }
 
 /** The instances that travel together, fixed once and for ever. */

@@ -184,6 +184,26 @@ export const CODES = {
     'check the network, and the peer’s url, port and firewall',
   ),
   PEER_BUSY: row('transient', 'the peer asks to come back later', ''),
+  OUTSIDE_WINDOW: row(
+    'transient',
+    'the peer takes envelopes only in the time windows of its config',
+    'nothing: it goes out when the window opens; for a study that cannot wait, mark its route as stat',
+  ),
+  QUOTA_EXCEEDED: row(
+    'transient',
+    'the inbox or the server that the envelope goes to is full',
+    'it is tried again; ask the people who run the server for space, or the receiver to empty its inbox',
+  ),
+  ENVELOPE_INCOMPLETE: row(
+    'transient',
+    'an envelope that was fetched is shorter than announced, or still being written',
+    '',
+  ),
+  ENVELOPE_CLAIMED: row(
+    'transient',
+    'another bridge of this site is taking the envelope',
+    'nothing, if two bridges empty one inbox; else find out who else uses the same login',
+  ),
   PEER_REFUSED: row(
     'permanent',
     'the peer refuses the envelope',

@@ -1,5 +1,8 @@
-/** Which peer stands behind a connection: by its client certificate, and by nothing else. */
-
+/**
+ * Which peer stands behind a request: by its client certificate; where tokens are taken, also by a bearer token
+ * (RFC 6750 §2.1). Whoever shows both must be the same by both.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -11,13 +14,19 @@ const STRANGER_LOG_EVERY_MS = 60_000;
 /** Strangers remembered for that; more are not told apart. */
 const MAX_STRANGERS = 1_000;
 
+const UNKNOWN = 'expected a client certificate or a token that is known here';
+/** RFC 6750 §2.1, b64token, of a length that bounds the work. */
+const BEARER = /^bearer +([\w.~+/-]{1,512}=*)$/i;
+
 export interface Connected {
   readonly socket: Socket;
+  readonly headers: IncomingHttpHeaders;
 }
 
 /**
  * @returns the function that names the peer of a request; it throws NOT_AUTHORISED for a stranger, and logs the
- *   fingerprint, so that an operator who knows the caller can pin it
+ *   fingerprint, so that an operator who knows the caller can pin it. Where tokens are taken, every stranger hears
+ *   the same, whatever was wrong with what it showed
  */
 export function createPeerIdentity(api: PeerApi, log: Log): (request: Connected) => string {
   const loggedAtMs = new Map<string, number>();
@@ -30,33 +39,48 @@ export function createPeerIdentity(api: PeerApi, log: Log): (request: Connected)
     return true;
   };
 
-  return (request) => {
-    const certificate = certificateOf(request.socket);
-    const { remoteAddress } = request.socket;
+  const noteStranger = (certificate: PeerCertificate | undefined, remoteAddress: string | undefined) => {
     if (certificate === undefined) {
-      if (isLogDue(`address ${remoteAddress}`)) {
-        log.warn(
-          { event: 'peer.anonymous', remoteAddress },
-          'a caller without a client certificate was refused',
-        );
-      }
-      throw new GatewayError('NOT_AUTHORISED', 'a client certificate is required');
-    }
-    const peerId = api.identify(certificate);
-    if (peerId === undefined) {
-      const { fingerprint } = certificate;
-      if (isLogDue(fingerprint)) {
-        log.warn(
-          { event: 'peer.unknown', fingerprint, remoteAddress },
-          'a certificate that no peer has pinned; to accept it, add it to certificateFingerprints of the peer',
-        );
-      }
-      throw new GatewayError(
-        'NOT_AUTHORISED',
-        `the certificate ${certificate.fingerprint} is not pinned here`,
+      if (!isLogDue(`address ${remoteAddress}`)) return;
+      log.warn(
+        { event: 'peer.anonymous', remoteAddress },
+        'a caller without a client certificate was refused',
       );
+      return;
     }
-    return peerId;
+    const { fingerprint } = certificate;
+    if (!isLogDue(fingerprint)) return;
+    log.warn(
+      { event: 'peer.unknown', fingerprint, remoteAddress },
+      'a certificate that no peer has pinned; to accept it, add it to certificateFingerprints of the peer',
+    );
+  };
+
+  return ({ socket, headers }) => {
+    const certificate = certificateOf(socket);
+    const { remoteAddress } = socket;
+    const byCertificate = certificate === undefined ? undefined : api.identify(certificate);
+    if (api.identifyToken !== undefined && headers.authorization !== undefined) {
+      const token = BEARER.exec(headers.authorization)?.[1];
+      const byToken = token === undefined ? undefined : api.identifyToken(token);
+      if (byToken !== undefined && (byCertificate ?? byToken) === byToken) return byToken;
+      if (isLogDue(`token ${remoteAddress}`)) {
+        log.warn(
+          { event: 'peer.token_refused', remoteAddress },
+          'a token that is nobody’s, or not this caller’s',
+        );
+      }
+      throw new GatewayError('NOT_AUTHORISED', UNKNOWN);
+    }
+    if (byCertificate !== undefined) return byCertificate;
+    noteStranger(certificate, remoteAddress);
+    if (api.identifyToken !== undefined) throw new GatewayError('NOT_AUTHORISED', UNKNOWN);
+    throw new GatewayError(
+      'NOT_AUTHORISED',
+      certificate === undefined
+        ? 'a client certificate is required'
+        : `the certificate ${certificate.fingerprint} is not pinned here`,
+    );
   };
 }
 

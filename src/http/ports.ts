@@ -25,6 +25,8 @@ export interface PeerCertificate {
 export interface PeerApi {
   /** The id of the peer that holds this certificate; undefined for a stranger. */
   identify(certificate: PeerCertificate): string | undefined;
+  /** The id of the peer that holds this bearer token; absent where tokens are not taken. */
+  identifyToken?(token: string): string | undefined;
   /** A GatewayError while nothing new is taken (stopping, disk nearly full). */
   admission(): GatewayError | undefined;
   /** Resolves when the envelope is durable; `created` is false for the same envelope again. */
@@ -40,6 +42,30 @@ export interface PeerApi {
   receiptFor(peerId: string, id: EnvelopeId): Promise<Buffer | undefined>;
   /** A receipt that this peer brings for an envelope that we sent to it. */
   acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
+  /** What waits here for those who ask; a hub has it. */
+  readonly inbox?: InboxApi;
+  /** Where uploads in pieces are kept until they are whole. */
+  readonly uploadsFolder: string;
+}
+
+/** An envelope that waits, as the inbox shows it. */
+export interface WaitingView {
+  readonly id: EnvelopeId;
+  /** Size of the archive in bytes. */
+  readonly sizeBytes: number;
+}
+
+/** One inbox for each peer: nobody sees what waits for another. */
+export interface InboxApi {
+  /** What waits for this peer, oldest first; when nothing does, answers after `waitMs` at the latest. */
+  list(peerId: string, waitMs: number, signal: AbortSignal): Promise<readonly WaitingView[]>;
+  /**
+   * The archive from byte `offset` on.
+   * @throws ENVELOPE_NOT_FOUND when nothing waits for this peer under this id
+   */
+  open(peerId: string, id: EnvelopeId, offset: number): Promise<{ readonly sizeBytes: number; readonly stream: Readable }>;
+  /** The peer has it, or will never accept it. An envelope that does not wait is no error. */
+  acknowledge(peerId: string, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
 }
 
 /** What the handlers of one request share: the peer that was recognised. */
@@ -93,6 +119,31 @@ export interface ReceptionView extends Reception {
   readonly advice: string;
 }
 
+/** An inbox between sites, and how the last look into it went. */
+export interface ExchangeView {
+  readonly name: string;
+  readonly type: 'ftps' | 'hub' | 'folder';
+  /** Absent before the first look. */
+  readonly lookedAtMs?: number;
+  readonly waitingCount: number;
+  readonly waitingBytes: number;
+  /** Why the last look failed. */
+  readonly error?: {
+    readonly code: string;
+    readonly message: string;
+    readonly sinceMs: number;
+    readonly advice: string;
+  };
+  /** Envelopes there that could not be fetched. */
+  readonly troubles: readonly {
+    readonly id: EnvelopeId;
+    readonly code: string;
+    readonly message: string;
+    readonly atMs: number;
+    readonly advice: string;
+  }[];
+}
+
 export interface Overview {
   readonly site: { readonly id: string; readonly name: string };
   readonly version: string;
@@ -111,6 +162,7 @@ export interface Overview {
     readonly conflicts: number;
   };
   readonly workers: { readonly up: boolean };
+  readonly exchanges: readonly ExchangeView[];
 }
 
 export interface Operations {

@@ -9,6 +9,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { formatAuditEntry, signAuditEntry } from '../jmix/audit-trail.js';
 import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
 import { readOutcomes } from './deliver.js';
+import { mailReceipt } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
 import { readOpenedInstances } from './verify.js';
 
@@ -26,7 +27,9 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
   // To a sender that we do not know, nothing is owed, and nothing is told.
   if (peer !== undefined) {
     const receipt = await receiptOf(parts, reception, outcome);
-    if (peer.url !== undefined) await parts.transportTo(peer.id).sendReceipt(id, receipt, signal);
+    const desk = parts.lines.receiptDeskOf(peer.id);
+    if (desk !== undefined) await desk.sendReceipt(id, receipt, signal);
+    else if (peer.via !== undefined) await mailReceipt(parts, peer, { id, receipt }, signal);
   }
   await parts.receptions.update(id, (record) => {
     if (outcomeDue(record) !== outcome) return record;

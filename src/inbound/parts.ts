@@ -1,13 +1,15 @@
 /** What the receiving side's steps are made of; compose builds it once per process. */
+import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../domain/clock.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs, Peer } from '../domain/peer.js';
 import { type DueStep, nextReceptionSteps, type Reception } from '../domain/reception.js';
 import type { Site } from '../domain/site.js';
+import type { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
-import type { Transport } from '../transport/transport.js';
+import type { Lines } from '../transport/lines.js';
 import type { SiteKeys } from '../trust/site-keys.js';
 
 export interface InboundParts {
@@ -18,8 +20,13 @@ export interface InboundParts {
   readonly peers: ReadonlyMap<string, Peer>;
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly maxEnvelopeBytes: number;
-  /** @throws PEER_REFUSED when the peer is not configured, or has no url */
-  transportTo(peerId: string): Transport;
+  readonly lines: Lines;
+  /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
+  hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
+  /** A receipt for a delivery of ours. @throws ENVELOPE_NOT_FOUND, RECEIPT_INVALID */
+  acceptReceipt(peerId: string, id: EnvelopeId, jws: Buffer): Promise<void>;
+  /** A GatewayError while nothing new is taken: the disk is nearly full. */
+  admission(): Promise<GatewayError | undefined>;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
   enqueue(step: DueStep, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;

@@ -1,5 +1,5 @@
 /**
- * receive: an uploaded archive → the inbox. Commit point: the reception record, written when the envelope is durable
+ * receive: an archive, uploaded or fetched → the inbox. Commit point: the reception record, written when the envelope is durable
  * under its name; only then may the sender hear 201. What is checked here is what the sender can mend at once: the
  * archive, the manifest, the address. Signatures and payload are checked by `open`, and a failure there is told by a
  * refusal receipt.
@@ -18,9 +18,13 @@ import { classifyDiskError } from '../spool/atomic.js';
 import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
 
+/** The peer that brings an archive, known by its certificate; or the exchange that it was taken from. */
+export type Origin =
+  | { readonly peerId: string }
+  | { readonly exchange: string; readonly id: EnvelopeId; readonly archiveBytes: number };
+
 export interface Upload {
-  /** The peer whose certificate the connection has. */
-  readonly peerId: string;
+  readonly from: Origin;
   readonly body: Readable;
   readonly mediaType: ArchiveMediaType;
   readonly signal: AbortSignal;
@@ -53,6 +57,12 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
       const source = await openEnvelopeFolder(folder);
       const manifest = readManifest(source.manifest);
       assertAddressedTo(parts.site.id, manifest);
+      if ('id' in upload.from && upload.from.id !== manifest.id) {
+        throw new GatewayError(
+          'ENVELOPE_MALFORMED',
+          'the archive is named after another envelope than it holds',
+        );
+      }
       while (committing.has(manifest.id)) await committing.get(manifest.id)?.catch(() => undefined);
       const work = commit(parts, upload, folder, source, manifest);
       committing.set(manifest.id, work);
@@ -74,7 +84,7 @@ function assertAddressedTo(siteId: string, manifest: Manifest): void {
 
 async function commit(
   parts: InboundParts,
-  upload: Upload,
+  { from }: Upload,
   folder: string,
   source: EnvelopeSource,
   manifest: Manifest,
@@ -91,7 +101,9 @@ async function commit(
     revision: 1,
     senderId: manifest.sender.id,
     senderName: parts.peers.get(manifest.sender.id)?.name ?? manifest.sender.id,
-    fromPeerId: upload.peerId,
+    ...('peerId' in from
+      ? { fromPeerId: from.peerId }
+      : { takenFrom: { exchange: from.exchange, archiveBytes: from.archiveBytes } }),
     manifestSha256,
     sizeBytes: source.payload.kind === 'sealed' ? source.payload.sizeBytes : 0,
     receivedAtMs: parts.clock.now(),
@@ -111,7 +123,7 @@ async function commit(
   parts.log.info({
     event: 'envelope.received',
     reception: id,
-    peer: upload.peerId,
+    ...('peerId' in from ? { peer: from.peerId } : { exchange: from.exchange }),
     bytes: reception.sizeBytes,
   });
   // The envelope is ours now, whether or not Redis is there: the job is derived from the record again.

@@ -2,7 +2,7 @@
  * Derives from the records what is still to be done, and puts it on the queues. Run at start and now and then: it makes
  * up for a crash between two lines, and for a Redis that forgot everything. Adding what is there already is harmless.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import { discardFolder } from '../spool/envelope-store.js';
@@ -24,9 +24,14 @@ export async function recoverReceptions(parts: InboundParts, ids: readonly Envel
   return unfinished;
 }
 
-/** Removes inbox folders whose record was never written: their sender got no 201, and sends again. Only at start. */
-export async function discardUnacknowledged(parts: InboundParts): Promise<void> {
+/**
+ * Removes inbox folders whose record was never written: their sender got no acknowledgement, and sends again.
+ * @param olderThanMs 0 while no worker runs; else far above the time between a folder and its record
+ */
+export async function discardUnacknowledged(parts: InboundParts, olderThanMs: number): Promise<void> {
   for (const name of await readdir(parts.layout.inbox)) {
+    const { mtimeMs } = await stat(join(parts.layout.inbox, name));
+    if (olderThanMs > 0 && parts.clock.now() - mtimeMs < olderThanMs) continue;
     const id = name.replace(/\.JMIX$/, '');
     if (isEnvelopeId(id) && (await parts.receptions.read(id)) !== undefined) continue;
     await discardFolder(parts.layout, join(parts.layout.inbox, name));

@@ -8,9 +8,12 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
   for (const id of await parts.receptions.ids()) {
     const reception = await parts.receptions.read(id);
     if (reception?.progress !== 'confirmed') continue;
-    const deliveredAtMs = reception.steps.findLast((step) => step.event === 'delivered')?.atMs;
-    if (deliveredAtMs === undefined || parts.clock.now() - deliveredAtMs < keepMs) continue;
-    const folders = [parts.layout.openedOf(id), parts.layout.inboxEnvelope(id)];
+    const endedAtMs = reception.steps.findLast(
+      ({ event }) => event === 'delivered' || event === 'receipt',
+    )?.atMs;
+    if (endedAtMs === undefined || parts.clock.now() - endedAtMs < keepMs) continue;
+    const { layout } = parts;
+    const folders = [layout.openedOf(id), layout.inboxEnvelope(id), layout.stagingOf(id)];
     const present = await Promise.all(folders.map(folderExists));
     if (!present.includes(true)) continue;
     for (const folder of folders) await discardFolder(parts.layout, folder);

@@ -8,10 +8,11 @@ import { TAGS } from '../dicom/tags.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { parseUid, type Uid } from '../domain/uid.js';
-import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { METADATA_FILE } from '../jmix/metadata.js';
-import { moveFolder } from '../spool/envelope-store.js';
+import { discardFolder, moveFolder } from '../spool/envelope-store.js';
 import { readInstanceFile } from '../spool/instance-file.js';
+import { findReceipt } from './mail-receipt.js';
 import { enqueueNext, type InboundParts, isHalted } from './parts.js';
 import { readReceivedStudyUid } from './received-metadata.js';
 
@@ -41,6 +42,7 @@ const DICOM_FOLDER = 'dicom';
 export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
   if (reception?.progress === 'opened' && !isHalted(reception)) {
+    if (await takeReceipt(parts, reception)) return;
     const pacs = pacsFor(parts, reception);
     const staging = parts.layout.stagingOf(id);
     const opened = parts.layout.openedOf(id);
@@ -79,6 +81,44 @@ export async function readOpenedInstances(
   if (bytes === undefined)
     throw new GatewayError('FAULT', 'the list of instances of this reception is missing');
   return JSON.parse(bytes.toString('utf8')) as readonly OpenedInstance[];
+}
+
+/**
+ * A payload that is no study but the receipt for a delivery of ours. It is settled here, good or bad.
+ * @returns false when it is none
+ */
+async function takeReceipt(parts: InboundParts, reception: Reception): Promise<boolean> {
+  const { layout, clock } = parts;
+  const { id, senderId } = reception;
+  const found = await findReceipt(layout.stagingOf(id));
+  if (found === undefined) return false;
+  const problem = await parts.acceptReceipt(senderId, found.id, found.jws).then(
+    () => undefined,
+    (raw: unknown) => toGatewayError(raw),
+  );
+  if (problem !== undefined && problem.kind !== 'permanent') throw problem;
+  await parts.receptions.update(id, (record) =>
+    advanceReception(
+      record,
+      {
+        type: 'receipt',
+        receiptFor: found.id,
+        ...(problem === undefined
+          ? {}
+          : {
+              problem: { code: problem.code, message: problem.message, stage: 'verify', atMs: clock.now() },
+            }),
+      },
+      clock.now(),
+    ),
+  );
+  if (problem !== undefined) {
+    await moveFolder(layout.inboxEnvelope(id), layout.quarantinedEnvelope(id));
+    parts.log.warn({ event: 'receipt.refused', reception: id, sender: senderId, code: problem.code });
+  }
+  await discardFolder(layout, layout.inboxEnvelope(id));
+  await discardFolder(layout, layout.stagingOf(id));
+  return true;
 }
 
 function pacsFor(parts: InboundParts, reception: Reception): readonly string[] {

@@ -27,7 +27,7 @@ export interface ArchiveFile {
 }
 
 export interface EnvelopeArchive {
-  /** The stream's length, for Content-Length. */
+  /** Of the whole archive, whatever the stream's offset. */
   readonly sizeBytes: number;
   readonly stream: Readable;
 }
@@ -39,15 +39,17 @@ export function archiveSize(files: readonly ArchiveFile[]): number {
 }
 
 /**
- * The envelope in `folderPath` as a plain tar. The folder must stay as it is until the stream has ended.
+ * The envelope in `folderPath` as a plain tar: of one folder always the same bytes. The folder must stay as it is until
+ * the stream has ended.
+ * @param offset the stream starts with this byte of the archive; 0 to its size
  * @throws ENVELOPE_MALFORMED when the folder has no manifest.json; the stream fails with SPOOL_CORRUPT when a file has
  *   another size than at the start
  */
-export async function openEnvelopeArchive(folderPath: string): Promise<EnvelopeArchive> {
+export async function openEnvelopeArchive(folderPath: string, offset = 0): Promise<EnvelopeArchive> {
   const files = await listEnvelope(folderPath);
   return {
     sizeBytes: archiveSize(files),
-    stream: Readable.from(gathered(archiveBytes(folderPath, files)), { objectMode: false }),
+    stream: Readable.from(gathered(archiveBytes(folderPath, files, offset)), { objectMode: false }),
   };
 }
 
@@ -74,24 +76,35 @@ async function listPayload(folderPath: string): Promise<string[]> {
 async function* archiveBytes(
   folderPath: string,
   files: readonly ArchiveFile[],
+  offset: number,
 ): AsyncGenerator<Buffer, void, undefined> {
+  let skip = offset;
+  const rest = function* (bytes: Buffer) {
+    const skipped = Math.min(skip, bytes.length);
+    skip -= skipped;
+    if (skipped < bytes.length) yield bytes.subarray(skipped);
+  };
   for (const file of files) {
-    yield headerOf(file);
-    let read = 0;
-    // A file that grows is cut off at the size in its header, and then found out.
-    for await (const chunk of createReadStream(join(folderPath, file.name), {
-      highWaterMark: READ_CHUNK_BYTES,
-    })) {
-      read += chunk.length;
-      if (read > file.sizeBytes) break;
-      yield chunk;
-    }
-    if (read !== file.sizeBytes) {
-      throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${file.sizeBytes} bytes any more`);
-    }
-    yield Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes);
+    yield* rest(headerOf(file));
+    const start = Math.min(skip, file.sizeBytes);
+    skip -= start;
+    yield* fileBytes(join(folderPath, file.name), file.sizeBytes, start);
+    yield* rest(Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes));
   }
-  yield Buffer.alloc(TAR_END_BYTES);
+  yield* rest(Buffer.alloc(TAR_END_BYTES));
+}
+
+/** A file that grows is cut off at the size in its header, and then found out. */
+async function* fileBytes(path: string, sizeBytes: number, start: number): AsyncGenerator<Buffer> {
+  let read = start;
+  for await (const chunk of createReadStream(path, { start, highWaterMark: READ_CHUNK_BYTES })) {
+    read += chunk.length;
+    if (read > sizeBytes) break;
+    yield chunk;
+  }
+  if (read !== sizeBytes) {
+    throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${sizeBytes} bytes any more`);
+  }
 }
 
 /** A sealed payload of 8 GiB or more does not fit into ustar's eleven octal digits: PAX says its size instead. */

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { Delivery } from '../domain/delivery.js';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import type { Instance } from '../domain/instance.js';
-import { type Route, routePeers } from '../domain/route.js';
+import { type Destination, type Route, routePeers } from '../domain/route.js';
 import {
   type CompletionReason,
   type Freeze,
@@ -39,15 +39,15 @@ export async function completeStudy(
 ): Promise<readonly EnvelopeId[]> {
   const instances = gathered(study);
   if (instances.length === 0) throw new GatewayError('STATE_INVALID', 'no instance of this study waits');
-  const peerIds = routePeers(parts.routes, instances);
-  if (peerIds.length === 0) throw new GatewayError('ROUTE_MISSING', 'no route fits this study');
+  const destinations = routePeers(parts.routes, instances);
+  if (destinations.length === 0) throw new GatewayError('ROUTE_MISSING', 'no route fits this study');
   const first = firstEnvelopes(study);
   const freeze: Freeze = {
     number: study.freezes.length + 1,
     frozenAtMs: parts.clock.now(),
     reason,
     sopInstanceUids: instances.map((instance) => instance.sopInstanceUid),
-    deliveries: peerIds.map((peerId) => plan(peerId, first.get(peerId))),
+    deliveries: destinations.map((destination) => plan(destination, first.get(destination.peerId))),
   };
   await parts.studies.freeze(study.key, freeze);
   parts.log.info({
@@ -101,9 +101,9 @@ function instancesOf(study: Study, uids: readonly Uid[]) {
   });
 }
 
-function plan(peerId: string, addendumTo: EnvelopeId | undefined): PlannedDelivery {
+function plan(destination: Destination, addendumTo: EnvelopeId | undefined): PlannedDelivery {
   const id = parseEnvelopeId(randomUUID());
-  return { id, peerId, ...(addendumTo === undefined ? {} : { addendumTo }) };
+  return { id, ...destination, ...(addendumTo === undefined ? {} : { addendumTo }) };
 }
 
 function newDelivery(
@@ -120,6 +120,7 @@ function newDelivery(
     studyInstanceUid: study.studyInstanceUid,
     freezeNumber: freeze.number,
     ...(planned.addendumTo === undefined ? {} : { addendumTo: planned.addendumTo }),
+    priority: planned.priority ?? 'routine',
     modalities: [...new Set(instances.map((instance) => instance.modality))]
       .filter((each) => each !== '')
       .sort(),

@@ -9,7 +9,7 @@ import type { Log } from '../observe/log.js';
 import type { Stage } from '../queue/jobs.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
-import type { Transport } from '../transport/transport.js';
+import type { Lines } from '../transport/lines.js';
 
 export type OutboundStage = Extract<Stage, 'pack' | 'seal' | 'ship' | 'receipt'>;
 
@@ -19,8 +19,9 @@ export interface OutboundParts {
   readonly layout: Layout;
   readonly deliveries: RecordStore<Delivery>;
   readonly peers: ReadonlyMap<string, Peer>;
-  /** @throws PEER_REFUSED when the peer is not configured, or has no url */
-  transportTo(peerId: string): Transport;
+  readonly lines: Lines;
+  /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
+  hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
   enqueue(stage: OutboundStage, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;

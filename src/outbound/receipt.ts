@@ -21,7 +21,8 @@ const LONGEST_WAIT_MS = 5 * 60_000;
 export async function receipt(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['acknowledged']);
   if (delivery === undefined) return;
-  const jws = await parts.transportTo(delivery.peerId).fetchReceipt(id, signal);
+  // Of a peer that cannot be called the receipt comes in an envelope of its own.
+  const jws = await parts.lines.receiptDeskOf(delivery.peerId)?.fetchReceipt(id, signal);
   if (jws === undefined) {
     const since =
       delivery.steps.findLast((step) => step.event === 'acknowledged')?.atMs ?? delivery.createdAtMs;

@@ -55,6 +55,7 @@ export async function openReplacement(
     refusal: _refusal,
     replacedBy: _replacedBy,
     lastError: _lastError,
+    sentBytes: _sentBytes,
     ...kept
   } = refused;
   await openDelivery(

@@ -4,19 +4,16 @@
  * resumed: a second run draws a new key and IV.
  */
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Instance } from '../domain/instance.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { sha256Hex } from '../jmix/digest.js';
-import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS, SEALED_PAYLOAD } from '../jmix/envelope-names.js';
-import { type PayloadFile, type SealedEnvelope, sealEnvelope } from '../jmix/seal.js';
-import { classifyDiskError, isErrno } from '../spool/atomic.js';
-import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
+import type { PayloadFile, SealedEnvelope } from '../jmix/seal.js';
+import { isErrno } from '../spool/atomic.js';
 import { readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
+import { sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
 import { type Draft, writeDraft } from './pack.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 
@@ -25,22 +22,17 @@ export async function seal(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
   const delivery = dueDelivery(await parts.deliveries.read(id), ['packed']);
   if (delivery !== undefined) {
     const draft = (await readDraft(parts, id)) ?? (await writeDraft(parts, delivery, signal));
-    const folder = await openScratchFolder(parts.layout, 'seal');
-    try {
-      const sealed = await sealInto(parts, folder, delivery, draft, signal);
-      await promoteFolder(parts.layout, folder, parts.layout.sealedEnvelope(id));
-      await parts.deliveries.update(id, (record) =>
-        advanceDelivery(
-          record,
-          { type: 'sealed', sizeBytes: sealed.payloadSizeBytes, manifestSha256: sha256Hex(sealed.manifest) },
-          parts.clock.now(),
-        ),
-      );
-      parts.log.info({ event: 'envelope.sealed', delivery: id, bytes: sealed.payloadSizeBytes });
-    } catch (error) {
-      await rm(folder, { recursive: true, force: true });
-      throw isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
-    }
+    const { payloadSizeBytes, manifest } = await sealInstances(parts, delivery, draft, signal);
+    const outer = await sealForHub(parts, delivery, signal);
+    const sealed = {
+      sizeBytes: payloadSizeBytes,
+      manifestSha256: sha256Hex(manifest),
+      ...(outer === undefined ? {} : { outer }),
+    };
+    await parts.deliveries.update(id, (record) =>
+      advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now()),
+    );
+    parts.log.info({ event: 'envelope.sealed', delivery: id, bytes: payloadSizeBytes });
     await rm(parts.layout.draft(id), { force: true });
   }
   await parts.enqueue('ship', id);
@@ -55,9 +47,8 @@ async function readDraft(parts: OutboundParts, id: EnvelopeId): Promise<Draft | 
   }
 }
 
-async function sealInto(
+async function sealInstances(
   parts: OutboundParts,
-  folder: string,
   delivery: Delivery,
   draft: Draft,
   signal: AbortSignal,
@@ -72,7 +63,7 @@ async function sealInto(
       await payloadFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance),
     );
   }
-  const sealed = await sealEnvelope({
+  return sealToFolder(parts.layout, {
     id: delivery.id,
     createdAtMs: parts.clock.now(),
     sender: parts.site,
@@ -84,17 +75,26 @@ async function sealInto(
     files,
     recipientKey: peer.encryptionKey,
     signingKey: parts.signingKey,
-    payloadSink: createWriteStream(join(folder, SEALED_PAYLOAD), {
-      flags: 'wx',
-      mode: 0o600,
-      highWaterMark: 1 << 20,
-    }),
     signal,
   });
-  await writeFile(join(folder, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
-  await writeFile(join(folder, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
-  await writeFile(join(folder, AUDIT_FILE), sealed.audit, { mode: 0o600 });
-  return sealed;
+}
+
+/** Where the peer is reached via a hub that shall see as little as possible. */
+async function sealForHub(
+  parts: OutboundParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<Travelling | undefined> {
+  const hub = parts.hubTo(delivery.peerId);
+  if (hub === undefined) return undefined;
+  return sealAround(parts.layout, delivery.id, {
+    createdAtMs: parts.clock.now(),
+    sender: parts.site,
+    receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],
+    recipientKey: hub.encryptionKey,
+    signingKey: parts.signingKey,
+    signal,
+  });
 }
 
 async function payloadFile(path: string, instance: Instance): Promise<PayloadFile> {

@@ -1,19 +1,29 @@
 /**
- * ship: the sealed envelope → the peer. Commit point: the peer's acknowledgement, which it gives only when the envelope
- * is durable there. A put that broke after its last byte is probed first, not blindly repeated.
+ * ship: the sealed envelope → the peer, or the place where the peer takes it. Commit point: the far side's
+ * acknowledgement, which it gives only when it has the whole envelope. A put that broke after its last byte is probed
+ * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it.
  */
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import { windowState } from '../domain/time-window.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
-import type { Transport } from '../transport/transport.js';
+import { afterProgress } from '../transport/broken-line.js';
+import type { Outbox, OutgoingEnvelope } from '../transport/transport.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 
-/** @throws what `Transport.put` throws; ENVELOPE_EXISTS when the peer holds another envelope under this id */
+/**
+ * @throws what `Outbox.put` throws; ENVELOPE_EXISTS when the peer holds another envelope under this id; OUTSIDE_WINDOW
+ *   (fact `retryAfterMs`) while nothing may go to the peer, and when its window closes
+ */
 export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['sealed', 'sent']);
   if (delivery !== undefined) {
-    const transport = parts.transportTo(delivery.peerId);
-    if (!(await arrivedBefore(transport, delivery, signal))) await put(parts, transport, delivery, signal);
+    const outbox = parts.lines.outboxTo(delivery.peerId);
+    await withinWindow(parts, delivery, signal, async (whileOpen) => {
+      if (!(await arrivedBefore(parts, outbox, delivery, whileOpen))) {
+        await put(parts, outbox, delivery, whileOpen);
+      }
+    });
     await parts.deliveries.update(id, (record) =>
       record.receipt === 'awaited' && record.carriage !== 'acknowledged'
         ? advanceDelivery(record, { type: 'acknowledged' }, parts.clock.now())
@@ -24,47 +34,103 @@ export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
   await parts.enqueue('receipt', id);
 }
 
-async function put(
+/** Runs `work` while the peer's window is open, and stops it when the window closes. Urgent studies do not wait. */
+async function withinWindow(
   parts: OutboundParts,
-  transport: Transport,
-  delivery: Delivery,
+  { peerId, priority }: Delivery,
   signal: AbortSignal,
+  work: (whileOpen: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const folder = parts.layout.sealedEnvelope(delivery.id);
+  const windows = priority === 'stat' ? [] : (parts.peers.get(peerId)?.limits.windows ?? []);
+  const state = windowState(windows, parts.clock.now());
+  if (!state.open) throw closed(parts, windows, parts.clock.now());
+  if (state.closesAtMs === Number.POSITIVE_INFINITY) {
+    await work(signal);
+    return;
+  }
+  const closing = new AbortController();
+  const timer = setTimeout(() => closing.abort(), state.closesAtMs - parts.clock.now());
   try {
-    await transport.put(
-      { id: delivery.id, folder },
-      {
-        signal,
-        onSent: async () => {
-          await parts.deliveries.update(delivery.id, (record) =>
-            record.carriage === 'sealed'
-              ? advanceDelivery(record, { type: 'sent' }, parts.clock.now())
-              : record,
-          );
-        },
-      },
-    );
+    await work(AbortSignal.any([signal, closing.signal]));
   } catch (error) {
-    // Another envelope under our id is a refusal; the same one is what we wanted.
-    if (isGatewayError(error) && error.code === 'ENVELOPE_EXISTS') {
-      if (await arrivedBefore(transport, { ...delivery, carriage: 'sent' }, signal)) return;
-    }
-    throw error;
+    throw closing.signal.aborted && !signal.aborted ? closed(parts, windows, state.closesAtMs, error) : error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** Whether the peer has exactly this envelope. Asks only where an earlier put may have reached it. */
+function closed(
+  parts: OutboundParts,
+  windows: Parameters<typeof windowState>[0],
+  atMs: number,
+  cause?: unknown,
+): GatewayError {
+  const state = windowState(windows, atMs);
+  const opensAtMs = state.open ? atMs : state.opensAtMs;
+  const opens = new Date(opensAtMs).toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+  return new GatewayError('OUTSIDE_WINDOW', `waits for the time window of the peer, which opens ${opens}`, {
+    cause,
+    facts: { retryAfterMs: Math.max(0, opensAtMs - parts.clock.now()) },
+  });
+}
+
+async function put(
+  parts: OutboundParts,
+  outbox: Outbox,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<void> {
+  const pace = parts.lines.paceTo(delivery.peerId);
+  let bytes = 0;
+  try {
+    await outbox.put(outgoing(parts, delivery), {
+      signal,
+      ...(pace === undefined ? {} : { pace }),
+      onBytes: (count) => {
+        bytes += count;
+      },
+      onSent: async () => {
+        await parts.deliveries.update(delivery.id, (record) =>
+          record.carriage === 'sealed'
+            ? advanceDelivery(record, { type: 'sent' }, parts.clock.now())
+            : record,
+        );
+      },
+    });
+  } catch (error) {
+    // Another envelope under our id is a refusal; the same one is what we wanted.
+    if (!(isGatewayError(error) && error.code === 'ENVELOPE_EXISTS')) throw afterProgress(error, bytes);
+    if (!(await arrivedBefore(parts, outbox, { ...delivery, carriage: 'sent' }, signal))) throw error;
+  } finally {
+    if (bytes > 0) {
+      const { sentBytes } = await parts.deliveries.update(delivery.id, (record) => ({
+        ...record,
+        sentBytes: (record.sentBytes ?? 0) + bytes,
+      }));
+      parts.log.info({ event: 'envelope.bytes_sent', delivery: delivery.id, bytes, sentBytes });
+    }
+  }
+}
+
+/** Whether the far side has exactly this envelope. Asks only where an earlier put may have reached it. */
 async function arrivedBefore(
-  transport: Transport,
+  parts: OutboundParts,
+  outbox: Outbox,
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<boolean> {
   if (delivery.carriage !== 'sent') return false;
-  const there = await transport.probe(delivery.id, signal);
-  if (there === undefined) return false;
-  if (there.manifestSha256 !== delivery.sealed?.manifestSha256) {
+  const there = await outbox.probe(outgoing(parts, delivery), signal);
+  if (there === 'other') {
     throw new GatewayError('ENVELOPE_EXISTS', 'the peer holds another envelope under this id');
   }
-  return true;
+  return there === 'same';
+}
+
+/** What travels: the envelope, or the one around it. */
+function outgoing(parts: OutboundParts, { id, sealed }: Delivery): OutgoingEnvelope {
+  if (sealed === undefined)
+    throw new GatewayError('FAULT', 'a delivery that is not sealed cannot be shipped');
+  const travelling = sealed.outer ?? { id, manifestSha256: sealed.manifestSha256 };
+  return { ...travelling, folder: parts.layout.sealedEnvelope(travelling.id) };
 }

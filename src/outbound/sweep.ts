@@ -16,7 +16,10 @@ export async function sweepStudies(parts: CompletionParts, keepMs: number): Prom
     const deliveries = await Promise.all(planned.map(({ id }) => lastOf(parts, id)));
     if (!deliveries.every((delivery) => isOld(delivery, parts.clock.now() - keepMs))) continue;
     for (const delivery of deliveries) {
-      if (delivery !== undefined) await discardFolder(parts.layout, parts.layout.sealedEnvelope(delivery.id));
+      const outer = delivery?.sealed?.outer?.id;
+      for (const id of [delivery?.id, outer]) {
+        if (id !== undefined) await discardFolder(parts.layout, parts.layout.sealedEnvelope(id));
+      }
     }
     if (!(await parts.studies.forget(key))) continue;
     parts.log.info({ event: 'study.swept', study: key });

@@ -5,12 +5,13 @@
  * | kind | then |
  * |---|---|
  * | transient, ambiguous | tried again after a growing wait; each step starts with a probe or is idempotent |
- * | the same, with the fact `retryAfterMs` | tried again after just that time; no attempt is used |
+ * | the same, with the fact `retryAfterMs` | tried again after just that time; no attempt is used; for days |
+ * | OUTSIDE_WINDOW with `retryAfterMs` | the same, without end; its patience counts from when the window opens |
  * | permanent, fault | given up at once |
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
-import type { JobData } from './jobs.js';
+import { isJobData, type JobData } from './jobs.js';
 import { type StagePolicy, waitMs } from './policy.js';
 import { attemptOf } from './processor.js';
 
@@ -21,7 +22,13 @@ export type Outcome =
   /** Uses an attempt. */
   | { readonly type: 'retry'; readonly error: GatewayError; readonly atMs: number }
   /** Uses none. */
-  | { readonly type: 'postponed'; readonly error: GatewayError; readonly atMs: number }
+  | {
+      readonly type: 'postponed';
+      readonly error: GatewayError;
+      readonly atMs: number;
+      /** To be kept with the job: its patience counts from here, since nobody has failed until now. */
+      readonly patientSinceMs?: number;
+    }
   | { readonly type: 'given-up'; readonly error: GatewayError };
 
 export interface FailedJob {
@@ -46,12 +53,19 @@ export function outcomeOf(
   const attempt = attemptOf(job);
   const retryAfterMs = error.facts['retryAfterMs'];
   if (typeof retryAfterMs === 'number' && retryAfterMs >= 0) {
-    const outOfPatience = nowMs - job.timestamp >= policy.patienceMs;
+    const atMs = nowMs + Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS);
+    // Our own config says when: a window that opens at weekends only is no peer that does not work.
+    if (error.code === 'OUTSIDE_WINDOW') return { type: 'postponed', error, atMs, patientSinceMs: atMs };
+    const outOfPatience = nowMs - patientSinceMs(job) >= policy.patienceMs;
     if (outOfPatience) return { type: 'given-up', error };
-    return { type: 'postponed', error, atMs: nowMs + Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS) };
+    return { type: 'postponed', error, atMs };
   }
   if (attempt.last) return { type: 'given-up', error };
   return { type: 'retry', error, atMs: nowMs + waitMs(policy, attempt.number, job.id ?? '') };
+}
+
+function patientSinceMs({ data, timestamp }: FailedJob): number {
+  return isJobData(data) ? Math.max(timestamp, data.patientSinceMs ?? 0) : timestamp;
 }
 
 /**
@@ -60,6 +74,9 @@ export function outcomeOf(
  */
 export async function toBullError(outcome: Outcome, job: Job<JobData>, token: string): Promise<Error> {
   if (outcome.type === 'postponed') {
+    if (outcome.patientSinceMs !== undefined) {
+      await job.updateData({ ...job.data, patientSinceMs: outcome.patientSinceMs });
+    }
     await job.moveToDelayed(outcome.atMs, token);
     return new DelayedError();
   }

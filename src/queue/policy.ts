@@ -23,9 +23,9 @@ export interface StagePolicy {
   readonly longestWaitMs: number;
   /** A job that a peer puts off again and again (Retry-After uses no attempt) is given up at this age. */
   readonly patienceMs: number;
-  /** Jobs side by side in one worker process, 1 or more. */
+  /** Jobs side by side in one worker process, 1 or more; from 3 on the last one is for urgent studies (lanes.ts). */
   readonly concurrency: number;
-  /** Of those, how many for one peer or PACS, so that a dead one never delays another. */
+  /** Of those, how many for one peer or PACS, so that a dead one never delays another; an urgent one has one more. */
   readonly perLane: number;
   /** Run in a process of its own: for what computes, or reads what a stranger wrote. */
   readonly sandboxed: boolean;
@@ -36,20 +36,26 @@ export interface StagePolicy {
 
 const COMMON = { lockMs: 20 * SECOND_MS, stalledCheckMs: 5 * SECOND_MS } as const;
 
-/** Disk and processor only: what fails here for a while is a full disk. */
-const local = (concurrency: number, sandboxed: boolean): StagePolicy => ({
+/**
+ * Disk and processor only: what fails here for a while is a full disk.
+ * @param places side by side, whomever they are for; an urgent study has one more
+ */
+const local = (places: number, sandboxed: boolean): StagePolicy => ({
   ...COMMON,
   ...patience({ firstWaitMs: 5 * SECOND_MS, longestWaitMs: 5 * MINUTE_MS, patienceMs: 2 * DAY_MS }),
-  concurrency,
-  perLane: concurrency,
+  concurrency: places + 1,
+  perLane: places,
   sandboxed,
 });
 
-/** Waiting for somebody else's machine: many at a time cost little, but only a few for each peer. */
+/**
+ * Waiting for somebody else's machine: many at a time cost little, but only a few for each peer. Peers that hang hold
+ * their places for minutes; more than 80 of them at once still leave room for the others.
+ */
 const remote = (days: number): StagePolicy => ({
   ...COMMON,
   ...patience({ firstWaitMs: 5 * SECOND_MS, longestWaitMs: 15 * MINUTE_MS, patienceMs: days * DAY_MS }),
-  concurrency: 32,
+  concurrency: 200,
   perLane: 4,
   sandboxed: false,
 });
@@ -60,6 +66,7 @@ export const POLICIES: Readonly<Record<Stage, StagePolicy>> = {
   ship: remote(3),
   // The far side owes a receipt only when its PACS has the study, and that PACS may be down over a long weekend.
   receipt: remote(14),
+  fetch: remote(3),
   open: local(2, true),
   verify: local(2, true),
   deliver: remote(3),

@@ -7,10 +7,11 @@
  */
 import { type Job, type JobsOptions, Queue } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
+import type { Priority } from '../domain/priority.js';
 import type { Log } from '../observe/log.js';
 import { assertConnected, failFast, QUEUE_CONNECTION, withinTime } from './connection.js';
 import { formatJobId } from './job-id.js';
-import { type JobData, QUEUE_PREFIX, type Stage } from './jobs.js';
+import { type JobData, priorityNumber, QUEUE_PREFIX, type Stage } from './jobs.js';
 import { POLICIES, type StagePolicy } from './policy.js';
 
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -26,18 +27,21 @@ export interface JobChoice {
   readonly round?: number;
 }
 
-export interface AddChoice extends JobChoice {
+export interface RunChoice extends JobChoice {
+  /** Of a job that is added by this; `routine` by default. It stays with the job, however often that comes back. */
+  readonly priority?: Priority;
+}
+
+export interface AddChoice extends RunChoice {
   /** Not before this many milliseconds from now; 0 by default. */
   readonly delayMs?: number;
-  /** 1 (first) to 2 097 152; jobs without one go before all those with one. */
-  readonly priority?: number;
 }
 
 /** Every method throws REDIS_UNAVAILABLE within a bounded time when Redis is away. */
 export interface Producer {
   add(stage: Stage, id: string, choice?: AddChoice): Promise<void>;
   /** Runs a job now that is delayed, waiting for its next attempt, given up or absent. One that runs already runs on. */
-  promote(stage: Stage, id: string, choice?: JobChoice): Promise<void>;
+  promote(stage: Stage, id: string, choice?: RunChoice): Promise<void>;
   /** Takes a job away, in whatever state; one that is running stays. */
   remove(stage: Stage, id: string, choice?: JobChoice): Promise<void>;
   /** Never throws. */
@@ -128,6 +132,6 @@ function jobOptions(policy: StagePolicy, choice: AddChoice): JobsOptions {
     removeOnFail: { count: FAILED_JOBS_KEPT },
     stackTraceLimit: 0,
     ...(choice.delayMs === undefined ? {} : { delay: choice.delayMs }),
-    ...(choice.priority === undefined ? {} : { priority: choice.priority }),
+    priority: priorityNumber(choice.priority ?? 'routine'),
   };
 }

@@ -3,6 +3,7 @@
  * between the two means that the step runs once more, which every step allows.
  */
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
+import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import { isJobData, type JobData, type Stage } from './jobs.js';
@@ -28,12 +29,19 @@ export interface FailureListener {
   ) => void | Promise<void>;
 }
 
+export interface Settled {
+  /** What BullMQ must be thrown. */
+  readonly thrown: Error;
+  /** Of the failure; undefined when it says nothing about the step: told to stop, or no job of ours. */
+  readonly code?: ErrorCode;
+}
+
 export type Settle = (
   raw: unknown,
   job: Job<JobData>,
   token: string,
   signal: AbortSignal | undefined,
-) => Promise<Error>;
+) => Promise<Settled>;
 
 /** Makes the function that turns a failure of a step into what BullMQ must be thrown. */
 export function createSettle(options: {
@@ -41,17 +49,20 @@ export function createSettle(options: {
   readonly policy: StagePolicy;
   readonly origin: 'same-process' | 'sandbox';
   readonly listener: FailureListener;
+  /** Lets an idle worker look for jobs. */
+  readonly wake: () => Promise<unknown>;
   readonly log: Log;
 }): Settle {
-  const { stage, policy, origin, listener, log } = options;
+  const { stage, policy, origin, listener, wake, log } = options;
 
   return async (raw, job, token, signal) => {
-    if (signal?.aborted === true) return putBack(job, token, log);
+    if (signal?.aborted === true) return { thrown: await putBack(job, token, wake, log) };
     // Nobody's record is waiting for it.
-    if (!isJobData(job.data)) return new UnrecoverableError('FAULT: job holds no id');
+    if (!isJobData(job.data)) return { thrown: new UnrecoverableError('FAULT: job holds no id') };
     const { id } = job.data;
     const outcome = outcomeOf(raw, job, policy, Date.now(), origin);
-    const fields = { stage, id, code: outcome.error.code, attempt: attemptOf(job).number };
+    const { code } = outcome.error;
+    const fields = { stage, id, code, attempt: attemptOf(job).number };
     if (outcome.type === 'given-up') {
       log.warn({ event: 'stage.given_up', ...fields, ...faultFields(outcome.error) }, outcome.error.message);
       try {
@@ -62,7 +73,7 @@ export function createSettle(options: {
           'could not park the record',
         );
         await job.moveToDelayed(Date.now() + UNREPORTED_WAIT_MS, token);
-        return new DelayedError();
+        return { thrown: new DelayedError(), code };
       }
     } else {
       const inMs = outcome.atMs - Date.now();
@@ -76,14 +87,21 @@ export function createSettle(options: {
         );
       }
     }
-    return toBullError(outcome, job, token);
+    return { thrown: await toBullError(outcome, job, token), code };
   };
 }
 
 /** For a step that was told to stop: the job waits again, as if it had not been taken, for whoever is next. */
-async function putBack(job: Job<JobData>, token: string, log: Log): Promise<Error> {
+async function putBack(
+  job: Job<JobData>,
+  token: string,
+  wake: () => Promise<unknown>,
+  log: Log,
+): Promise<Error> {
   try {
     await job.moveToWait(token);
+    // BullMQ does not, for a job with a priority: an idle worker would notice it up to ten seconds later.
+    await wake();
   } catch (error) {
     // The lock is lost, and with it the right to move the job: whoever has it now looks after it.
     log.debug({ event: 'queue.job_left', reason: String(error) });

@@ -6,17 +6,17 @@
  * for too long) somebody else may run the job, so that the step is told to stop.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { DelayedError, type Job } from 'bullmq';
+import { DelayedError, Job } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import { type Around, BullWorker } from './bull-worker.js';
 import { patient, withinTime } from './connection.js';
-import { isJobData, type JobData, parseJobData, QUEUE_PREFIX, type Stage } from './jobs.js';
-import { createLanes, type LaneOf } from './lanes.js';
+import { isJobData, type JobData, parseJobData, priorityOf, QUEUE_PREFIX, type Stage } from './jobs.js';
+import { createLanes, type Entry, type LaneOf, type StepEnd } from './lanes.js';
 import { POLICIES, type StagePolicy, waitMs } from './policy.js';
 import { runStage, type StageRunner } from './processor.js';
-import { createSettle, type FailureListener } from './settle.js';
+import { createSettle, type FailureListener, type Settled } from './settle.js';
 
 /** How long a step has between being told to stop and being left behind. */
 const ABORT_GRACE_MS = 5_000;
@@ -24,8 +24,6 @@ const CLOSE_TIMEOUT_MS = 5_000;
 const PING_TIMEOUT_MS = 1_000;
 /** A step that the death of its worker has cut short this often is what kills the worker. */
 const MAX_CUT_SHORT = 10;
-/** About when a job comes back that found its lane full. */
-const LANE_FULL_WAITS = { firstWaitMs: 2_000, longestWaitMs: 2_000 };
 /** While Redis is away errors come several times a second; one line in this time is enough. */
 const ERROR_LINE_EVERY_MS = 30_000;
 
@@ -43,7 +41,7 @@ export type StageWorkerOptions = StageWork &
     readonly concurrency?: number;
     /** Instead of the stage's own. */
     readonly policy?: StagePolicy;
-    /** The peer or PACS that a job is for; see `policy.perLane`. */
+    /** The peer or PACS that a job is for, and how urgent it is; see `lanes.ts`. */
     readonly laneOf?: LaneOf;
   };
 
@@ -66,13 +64,28 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
   const { stage, log } = options;
   const policy = options.policy ?? POLICIES[stage];
   const running = new Set<Promise<void>>();
-  const lanes = createLanes(policy.perLane, options.laneOf);
+  const concurrency = options.concurrency ?? policy.concurrency;
   const origin = 'run' in options ? 'same-process' : 'sandbox';
-  const settle = createSettle({ stage, policy, origin, listener: options, log });
 
   // Ours, so that it can be closed in whatever state BullMQ is; it makes a second one for its blocking reads.
   const redis = new Redis(patient(options.connection));
   redis.on('error', () => {});
+
+  const settle = createSettle({
+    stage,
+    policy,
+    origin,
+    listener: options,
+    // As BullMQ's own scripts do it when a job is added.
+    wake: () => redis.zadd(worker.toKey('marker'), 0, '0'),
+    log,
+  });
+  const lanes = createLanes({
+    perLane: policy.perLane,
+    total: concurrency,
+    laneOf: options.laneOf,
+    call: (jobId) => promote(worker, jobId),
+  });
 
   let isAborting = false;
 
@@ -80,24 +93,30 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
     if (isAborting) {
       // Taken from Redis just before closing began.
       worker.cancelJob(job.id ?? '', 'the worker is closing');
-      throw await settle(undefined, job, token, signal);
+      throw (await settle(undefined, job, token, signal)).thrown;
     }
-    let leave: (() => void) | undefined;
+    let entry: Entry;
     try {
-      leave = await lanes.enter(parseJobData(job.data).id);
+      const { id } = parseJobData(job.data);
+      entry = await lanes.enter({ jobId: job.id ?? '', id, priority: priorityOf(job.priority) });
     } catch (error) {
-      throw await settle(error, job, token, signal);
+      throw (await settle(error, job, token, signal)).thrown;
     }
-    if (leave === undefined) {
-      await job.moveToDelayed(Date.now() + waitMs(LANE_FULL_WAITS, 1, token), token);
+    if (entry.type === 'turned-away') {
+      await job.moveToDelayed(entry.comesBackAtMs, token);
+      entry.remember();
       throw new DelayedError();
     }
+    let end: StepEnd = 'other';
     try {
       await run();
+      end = 'succeeded';
     } catch (error) {
-      throw await settle(error, job, token, signal);
+      const settled = await settle(error, job, token, signal);
+      end = endOf(settled);
+      throw settled.thrown;
     } finally {
-      leave();
+      entry.leave(end);
     }
   };
 
@@ -107,7 +126,7 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
     {
       connection: redis,
       prefix: QUEUE_PREFIX,
-      concurrency: options.concurrency ?? policy.concurrency,
+      concurrency,
       lockDuration: policy.lockMs,
       stalledInterval: policy.stalledCheckMs,
       maxStalledCount: MAX_CUT_SHORT,
@@ -193,6 +212,24 @@ async function answers(redis: Redis): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Lets a delayed job run now. @returns false when it is not delayed: it runs, is done, or was removed */
+async function promote(worker: BullWorker, jobId: string): Promise<boolean> {
+  const job = await Job.fromId(worker, jobId);
+  if (job === undefined) return false;
+  try {
+    await job.promote();
+    return true;
+  } catch (error) {
+    if (await job.isDelayed()) throw error;
+    return false;
+  }
+}
+
+/** Only a peer that nobody reached narrows its lane; one that is busy, or outside its hours, is alive. */
+function endOf({ code }: Settled): StepEnd {
+  return code === 'PEER_UNREACHABLE' || code === 'PACS_UNREACHABLE' ? 'unreachable' : 'other';
 }
 
 /** BullMQ makes a signal only for a function that declares three parameters. */

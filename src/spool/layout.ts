@@ -13,6 +13,11 @@
  *     staging/<id>/                   decrypted, nothing of it trusted before `verify`
  *     opened/<id>/                    verified, waiting for the PACS
  *     quarantine/<id>.JMIX/           failed a check
+ *     fetching/<id>.JMIX.tar          on its way from an exchange; kept, so that it can go on
+ *     uploads/                        on their way in pieces; kept for the same reason
+ *     held/<id>.JMIX/                 of a hub: waits for its receivers
+ *     parcels/<id>/                   of a hub: <revision>.json
+ *     exchanges/<name>.json           how the last look into an inbox went
  *     scratch/                        half-written folders and archives; wiped at start
  *     keys/  redis/
  */
@@ -34,8 +39,15 @@ export interface Layout {
   readonly staging: string;
   readonly opened: string;
   readonly quarantine: string;
+  readonly fetching: string;
+  readonly uploads: string;
+  readonly held: string;
+  readonly parcels: string;
+  readonly exchanges: string;
   readonly scratch: string;
   readonly keys: string;
+  /** Tells this data folder from every other one. */
+  readonly bridgeId: string;
   study(key: string): string;
   instance(key: string, uid: Uid): string;
   conflictsOf(key: string): string;
@@ -45,6 +57,9 @@ export interface Layout {
   stagingOf(id: EnvelopeId): string;
   openedOf(id: EnvelopeId): string;
   quarantinedEnvelope(id: EnvelopeId): string;
+  fetchedArchive(id: EnvelopeId): string;
+  heldEnvelope(id: EnvelopeId): string;
+  exchangeState(name: string): string;
 }
 
 export function createLayout(dataDir: string): Layout {
@@ -62,8 +77,14 @@ export function createLayout(dataDir: string): Layout {
     staging: at('staging'),
     opened: at('opened'),
     quarantine: at('quarantine'),
+    fetching: at('fetching'),
+    uploads: at('uploads'),
+    held: at('held'),
+    parcels: at('parcels'),
+    exchanges: at('exchanges'),
     scratch: at('scratch'),
     keys: at('keys'),
+    bridgeId: at('bridge-id'),
     study: (key) => at('studies', key),
     instance: (key, uid) => at('studies', key, `${uid}.dcm`),
     conflictsOf: (key) => at('conflicts', key),
@@ -73,6 +94,9 @@ export function createLayout(dataDir: string): Layout {
     stagingOf: (id) => at('staging', id),
     openedOf: (id) => at('opened', id),
     quarantinedEnvelope: (id) => at('quarantine', `${id}.JMIX`),
+    fetchedArchive: (id) => at('fetching', `${id}.JMIX.tar`),
+    heldEnvelope: (id) => at('held', `${id}.JMIX`),
+    exchangeState: (name) => at('exchanges', `${name}.json`),
   };
 }
 
@@ -90,6 +114,11 @@ export function spoolFolders(layout: Layout): readonly string[] {
     layout.staging,
     layout.opened,
     layout.quarantine,
+    layout.fetching,
+    layout.uploads,
+    layout.held,
+    layout.parcels,
+    layout.exchanges,
     layout.scratch,
     layout.keys,
   ];

@@ -33,6 +33,8 @@ export interface RecordStore<R extends StoredRecord> {
    */
   update(id: EnvelopeId, change: (record: R) => R): Promise<R>;
   ids(): Promise<readonly EnvelopeId[]>;
+  /** Differs when ids have come since; in milliseconds. */
+  changedAtMs(): Promise<number>;
   /** Documents beside the record: the frozen list, a receipt. */
   writeDocument(id: EnvelopeId, name: string, bytes: Buffer | string): Promise<void>;
   readDocument(id: EnvelopeId, name: string): Promise<Buffer | undefined>;
@@ -106,6 +108,9 @@ export function openRecordStore<R extends StoredRecord>(
     },
     async ids() {
       return (await readdir(folder)).filter(isEnvelopeId);
+    },
+    async changedAtMs() {
+      return (await stat(folder)).mtimeMs;
     },
     async writeDocument(id, name, bytes) {
       await makeFolder(folderOf(id));

@@ -1,8 +1,9 @@
 /** The configured peers with their keys, and who it is that holds a certificate. */
-import { readFile } from 'node:fs/promises';
 import type { PeerSettings, Settings } from '../config/settings.js';
 import type { Pacs, Peer } from '../domain/peer.js';
+import { parseTimeWindow } from '../domain/time-window.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { readCa } from './config-files.js';
 import { parsePublicKey } from './key-files.js';
 
 /** @throws CONFIG_INVALID when a CA file cannot be read, KEY_UNREADABLE for a bad key */
@@ -53,27 +54,27 @@ export function identifyPeer(
 }
 
 async function readPeer(settings: PeerSettings, allPacs: readonly string[]): Promise<Peer> {
-  const { id, name, contact, url, encryptionKey, signingKeys, certificateFingerprints, caFile } = settings;
+  const { id, name, contact, url, via, encryptionKey, signingKeys, certificateFingerprints, caFile } =
+    settings;
+  const { concurrency, bytesPerSecond, windows } = settings;
   return {
     id,
     name,
     contact,
     ...(url === undefined ? {} : { url }),
+    ...(via === undefined ? {} : { via }),
     ...(encryptionKey === undefined ? {} : { encryptionKey: parsePublicKey(encryptionKey, 'encryption') }),
     signingKeys: signingKeys.map((key) => parsePublicKey(key, 'signing')),
     certificateFingerprints,
-    ...(caFile === undefined ? {} : { certificateAuthority: await readCa(id, caFile) }),
+    ...(caFile === undefined
+      ? {}
+      : { certificateAuthority: await readCa(`peers: the caFile of ${id}`, caFile) }),
     deliverTo: settings.deliverTo ?? allPacs,
     allowUnsigned: settings.allowUnsigned,
+    limits: {
+      places: concurrency,
+      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+      windows: windows.map(parseTimeWindow),
+    },
   };
-}
-
-async function readCa(peerId: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new GatewayError('CONFIG_INVALID', `peers: the caFile of ${peerId} cannot be read: ${path}`, {
-      cause,
-    });
-  }
 }

@@ -30,6 +30,9 @@ const QUICK: StagePolicy = {
 };
 const POLICY = { ...POLICIES, ship: QUICK, pack: QUICK };
 
+/** The lane of `dead-1` is `dead`. */
+const byPrefix: LaneOf = (id) => ({ name: id.split('-')[0] ?? id });
+
 const fixture = (name: string): URL => new URL(`../support/fixtures/queue-${name}.mjs`, import.meta.url);
 
 interface Failures {
@@ -232,6 +235,23 @@ export function queueConformance(name: string, start: (dataDir: string) => Promi
       });
     });
 
+    it('a worker that closes hands its job to one that is idle at once', async () => {
+      const ran: string[] = [];
+      const closing = startWorker({
+        run: (_id, signal) =>
+          new Promise((_resolve, reject) => {
+            ran.push('first');
+            signal.addEventListener('abort', () => reject(new Error('stopped')));
+          }),
+      });
+      await producer.add('ship', 'e1');
+      await until(() => ran.length === 1);
+      await startWorker({ run: async () => void ran.push('second') }).ready();
+      await closing.close(0);
+      // Idle workers look by themselves every five seconds or so.
+      await until(() => ran.includes('second'), { timeoutMs: 3_000 });
+    });
+
     describe('adding', () => {
       it('the same step twice runs it once', async () => {
         const step = failing(() => undefined);
@@ -309,8 +329,8 @@ export function queueConformance(name: string, start: (dataDir: string) => Promi
       });
 
       it('with a priority goes before one with a lower priority', async () => {
-        await producer.add('ship', 'later', { priority: 10 });
-        await producer.add('ship', 'sooner', { priority: 1 });
+        await producer.add('ship', 'later', { priority: 'low' });
+        await producer.add('ship', 'sooner', { priority: 'stat' });
         expect((await inspector.jobs('ship')).waiting).toEqual(['sooner', 'later']);
         const ran: string[] = [];
         startWorker({ run: async (id) => void ran.push(id), concurrency: 1 });
@@ -331,23 +351,170 @@ export function queueConformance(name: string, start: (dataDir: string) => Promi
       });
     });
 
-    it('a full lane does not hold up the others', async () => {
+    /** A step that stays until it is released or told to stop, and notes who is in it. */
+    const staying = () => {
+      const inside = new Map<string, () => void>();
       const ran: string[] = [];
-      const stuck: (() => void)[] = [];
+      const run = (id: string, signal: AbortSignal): Promise<void> =>
+        new Promise((resolve, reject) => {
+          ran.push(id);
+          const end = (finish: () => void) => (): void => {
+            inside.delete(id);
+            finish();
+          };
+          inside.set(id, end(resolve));
+          signal.addEventListener(
+            'abort',
+            end(() => reject(new GatewayError('CANCELLED', 'told to stop'))),
+          );
+        });
+      /** Only what is for a lane `dead…` stays. */
+      const runDead = async (id: string, signal: AbortSignal): Promise<void> => {
+        if (id.startsWith('dead')) await run(id, signal);
+        else ran.push(id);
+      };
+      return { inside, ran, run, runDead };
+    };
+    const inLane = (ids: Iterable<string>, lane: string): string[] =>
+      [...ids].filter((id) => id.startsWith(`${lane}-`));
+
+    it('a full lane does not hold up the others', async () => {
+      const step = staying();
       startWorker({
         policy: { ...QUICK, concurrency: 4, perLane: 2 },
-        laneOf: (id) => id.split('-')[0],
-        run: async (id) => {
-          ran.push(id);
-          if (id.startsWith('dead')) await new Promise<void>((resolve) => void stuck.push(resolve));
-        },
+        laneOf: byPrefix,
+        run: step.runDead,
       });
       for (const id of ['dead-1', 'dead-2', 'dead-3', 'dead-4', 'dead-5', 'live-1', 'live-2']) {
         await producer.add('ship', id);
       }
-      await until(() => ran.includes('live-1') && ran.includes('live-2'));
-      expect(ran.filter((id) => id.startsWith('dead'))).toHaveLength(2);
-      for (const release of stuck) release();
+      await until(() => inLane(step.ran, 'live').length === 2);
+      expect(inLane(step.ran, 'dead')).toHaveLength(2);
+    });
+
+    it('ten peers that hang, each with a crowd, do not hold up another', async () => {
+      const step = staying();
+      const dead = Array.from({ length: 10 }, (_, lane) => `dead${lane}`);
+      for (const lane of dead) {
+        for (let job = 0; job < 20; job += 1) await producer.add('ship', `${lane}-${job}`);
+      }
+      startWorker({
+        laneOf: byPrefix,
+        run: step.runDead,
+      });
+      await until(async () => (await inspector.counts()).ship.delayed === 160);
+      await producer.add('ship', 'live-1');
+      await until(() => step.ran.includes('live-1'));
+      for (const lane of dead) expect(inLane(step.inside.keys(), lane)).toHaveLength(4);
+    });
+
+    it('peers that hang and outnumber the places leave room for another', async () => {
+      const step = staying();
+      startWorker({
+        policy: { ...QUICK, concurrency: 12, perLane: 4 },
+        laneOf: byPrefix,
+        run: step.runDead,
+      });
+      for (const lane of ['dead1', 'dead2', 'dead3']) {
+        for (let job = 0; job < 6; job += 1) await producer.add('ship', `${lane}-${job}`);
+      }
+      await until(async () => (await inspector.counts()).ship.delayed === 9);
+      await producer.add('ship', 'live-1');
+      await until(() => step.ran.includes('live-1'));
+      expect(step.inside.size).toBe(9);
+    });
+
+    it('a peer that cannot be reached has one place until a step succeeds, then all', async () => {
+      const step = staying();
+      let isDead = true;
+      startWorker({
+        policy: { ...QUICK, firstWaitMs: 3_600_000, longestWaitMs: 3_600_000 },
+        laneOf: byPrefix,
+        run: async (id, signal) => {
+          if (isDead) throw new GatewayError('PEER_UNREACHABLE', 'peer refused the connection');
+          await step.run(id, signal);
+        },
+      });
+      await producer.add('ship', 'a-0');
+      await until(async () => (await inspector.counts()).ship.delayed === 1);
+      isDead = false;
+      for (let job = 1; job <= 5; job += 1) await producer.add('ship', `a-${job}`);
+      await until(async () => (await inspector.counts()).ship.delayed === 5);
+      expect(step.inside.size).toBe(1);
+      step.inside.values().next().value?.();
+      await until(() => step.inside.size === 4);
+    });
+
+    it('stat finds a place where routine transfers fill the lane', async () => {
+      const step = staying();
+      startWorker({ laneOf: byPrefix, run: step.run });
+      for (let job = 0; job < 6; job += 1) await producer.add('ship', `a-${job}`);
+      await until(async () => (await inspector.counts()).ship.delayed === 2);
+      await producer.add('ship', 'a-stat', { priority: 'stat' });
+      await until(() => step.inside.has('a-stat'));
+      expect(step.inside.size).toBe(5);
+    });
+
+    it('a place that gets free goes to the most urgent at once, and then through the whole crowd', async () => {
+      const step = staying();
+      let isOpen = false;
+      startWorker({
+        laneOf: (id) => ({ name: 'a', places: 1, ...(id === 'urgent' ? { priority: 'stat' } : {}) }),
+        run: async (id, signal) => {
+          if (isOpen) step.ran.push(id);
+          else await step.run(id, signal);
+        },
+      });
+      await producer.add('ship', 'first');
+      await until(() => step.inside.has('first'));
+      await producer.add('ship', 'research', { priority: 'low' });
+      await producer.add('ship', 'urgent', { priority: 'low' });
+      await until(() => step.inside.has('urgent'));
+      // So many would take 40 s if each had to come by itself.
+      for (let job = 0; job < 200; job += 1) await producer.add('ship', `r${job}`);
+      await until(async () => (await inspector.counts()).ship.delayed === 201);
+      isOpen = true;
+      for (const release of step.inside.values()) release();
+      await until(() => step.ran.length === 203);
+      expect(step.ran.at(-1)).toBe('research');
+    }, 30_000);
+
+    it('outside its window: comes back without end, uses no attempt, and its lane stays wide', async () => {
+      const step = failing(
+        () => new GatewayError('OUTSIDE_WINDOW', 'opens at 22:00', { facts: { retryAfterMs: 20 } }),
+      );
+      const worker = startWorker({ policy: { ...QUICK, patienceMs: 0 }, laneOf: byPrefix, run: step.run });
+      await producer.add('ship', 'a-1');
+      await until(() => step.attempts.length >= 5);
+      expect(new Set(step.attempts.map(({ number }) => number))).toEqual(new Set([1]));
+      expect(worker.givenUp).toEqual([]);
+      const data: unknown = JSON.parse((await redis.hget('drawbridge:ship:ship.a-1', 'data')) ?? '');
+      expect(data).toEqual({ id: 'a-1', patientSinceMs: expect.any(Number) });
+    });
+
+    it('jobs that come back from a delay keep their priority', async () => {
+      for (const priority of ['low', 'routine', 'stat'] as const) {
+        await producer.add('ship', priority, { priority, delayMs: 30 });
+      }
+      const dueMs = Date.now() + 30;
+      await until(() => Date.now() > dueMs);
+      const ran: string[] = [];
+      startWorker({ run: async (id) => void ran.push(id), concurrency: 1 });
+      await until(() => ran.length === 3);
+      expect(ran).toEqual(['stat', 'routine', 'low']);
+    });
+
+    it('what a full worker turns away finds its way to one that has a place', async () => {
+      const ran: string[] = [];
+      const full = staying();
+      const laneOf: LaneOf = () => ({ name: 'a', places: 1 });
+      startWorker({ laneOf, run: full.run });
+      await producer.add('ship', 'long');
+      await until(() => full.inside.has('long'));
+      startWorker({ laneOf, run: async (id) => void ran.push(id) });
+      for (let job = 0; job < 3; job += 1) await producer.add('ship', `r${job}`);
+      await until(() => ran.length === 3);
+      expect(full.ran).toEqual(['long']);
     });
 
     it('a peer that cannot be told is a failure of the step like any other', async () => {
@@ -401,7 +568,7 @@ export function queueConformance(name: string, start: (dataDir: string) => Promi
       const board = queuesForBoard(running.connection);
       expect(board.queues.map((queue) => queue.name)).toEqual(Object.keys(POLICIES));
       const ship = board.queues.find((queue) => queue.name === 'ship');
-      expect(await ship?.getJobCounts('waiting')).toEqual({ waiting: 1 });
+      expect(await ship?.getJobCounts('prioritized')).toEqual({ prioritized: 1 });
       await board.close();
     });
   });

@@ -14,6 +14,8 @@ import { makeCertificate, type TlsIdentity } from '../../src/trust/certificate.j
 
 const ID = parseEnvelopeId('3f0c2b0e-8a53-4d0e-9f4e-0d3c5d9a7b11');
 const PAYLOAD_BYTES = 3_000_000;
+/** Of `{}`. */
+const MANIFEST_SHA256 = '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a';
 
 let folder: string;
 let theirs: TlsIdentity;
@@ -75,11 +77,12 @@ function put(url: string, more: Partial<Peer> = {}, signal = new AbortController
     certificateFingerprints: [fingerprintOf(theirs)],
     deliverTo: [],
     allowUnsigned: false,
+    limits: { places: 1, windows: [] },
     ...more,
   };
   transport = createHttpsTransport(peer, ours);
   return transport.put(
-    { id: ID, folder },
+    { id: ID, folder, manifestSha256: MANIFEST_SHA256 },
     {
       signal,
       onSent: async () => {
@@ -165,6 +168,7 @@ it.each([
   [302, 'PEER_REFUSED'],
   [429, 'PEER_BUSY'],
   [500, 'PEER_BUSY'],
+  [507, 'QUOTA_EXCEEDED'],
 ])('%i is %s', async (status, code) => {
   const url = await serve(answer(status, { location: 'https://127.0.0.1:1/' }));
   await expect(put(url)).rejects.toMatchObject({ code });

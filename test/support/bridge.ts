@@ -120,6 +120,31 @@ export async function makeBridge(id: string): Promise<TestBridge> {
   };
 }
 
+/** Two sites that cannot be called, and reach each other via exchanges of their own. Each has its PACS. */
+export async function makePairVia(
+  exchangesOf: (site: 'site-a' | 'site-b') => readonly Readonly<Record<string, unknown>>[],
+  pacsOf: (site: 'site-a' | 'site-b') => readonly Readonly<Record<string, unknown>>[],
+): Promise<{ a: TestBridge; b: TestBridge }> {
+  const a = await makeBridge('site-a');
+  const b = await makeBridge('site-b');
+  for (const [bridge, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const id = bridge.id as 'site-a' | 'site-b';
+    const exchanges = exchangesOf(id);
+    const { url: _, ...card } = other.card;
+    await bridge.configure({
+      https: { listen: false },
+      exchanges,
+      peers: [{ ...card, via: exchanges[0]?.['name'] }],
+      routes: [{ to: [other.id] }],
+      pacs: pacsOf(id),
+    });
+  }
+  return { a, b };
+}
+
 /** Two sites that know each other: what A takes in goes to B, and from there to a PACS. */
 export async function makePair(
   pacs: readonly Readonly<Record<string, unknown>>[],

@@ -1,17 +1,39 @@
 /**
  * Programs of other people that some tests need: which there are, where they lie, and what becomes of a test without
  * them. The list itself is tools.json, which the launcher of the tests reads too, to install what is missing.
+ *
+ * Servers that Debian does not let be installed side by side are not installed but unpacked, by the launcher, into
+ * `.cache/tools/<tool>`. They are started by root alone.
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
 
-export type ToolName = 'dcmtk' | 'orthanc' | 'redis' | 'openssl' | 'chromium';
+export type ToolName =
+  | 'dcmtk'
+  | 'orthanc'
+  | 'redis'
+  | 'openssl'
+  | 'chromium'
+  | 'curl'
+  | 'lftp'
+  | 'vsftpd'
+  | 'proftpd'
+  | 'pure-ftpd';
 
-interface Tool {
+type Tool = Installed | Unpacked;
+
+interface Installed {
   /** Name of the Debian package. */
   readonly package: string;
   /** Every program that it must bring; each with the names it may have, the first that is found counts. */
+  readonly programs: readonly (readonly string[])[];
+}
+
+interface Unpacked {
+  /** Names of the Debian packages. */
+  readonly unpacked: readonly string[];
   readonly programs: readonly (readonly string[])[];
 }
 
@@ -21,6 +43,9 @@ const TOOLS: Readonly<Record<ToolName, Tool>> = JSON.parse(
 
 /** Debian keeps servers in sbin, which only root has on PATH. */
 const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin'];
+
+/** Of the repository, which is further up when this file was compiled into a folder of its own. */
+const UNPACKED = ancestorsOf(fileURLToPath(import.meta.url)).map((folder) => join(folder, '.cache', 'tools'));
 
 /**
  * A `describe` that needs tools. Where one is missing, its tests are skipped, with the command that would enable
@@ -34,15 +59,15 @@ export function describeWith(needed: ToolName | readonly ToolName[], title: stri
     describe(title, body);
     return;
   }
-  const packages = missing.map((name) => TOOLS[name].package).join(' ');
-  const reason = `${missing.join(', ')} not installed: sudo apt-get install ${packages}`;
+  const reason = `${missing.join(', ')} not installed: ${commandFor(missing)}`;
   if (process.env['CI']) throw new Error(`"${title}" may not be skipped in CI; ${reason}`);
   describe.skip(`${title} [${reason}]`, body);
 }
 
-/** True when every program of the tool is there. */
+/** True when every program of the tool is there, and we may start it. */
 export function isInstalled(name: ToolName): boolean {
-  return TOOLS[name].programs.every((names) => find(names) !== undefined);
+  if ('unpacked' in TOOLS[name] && process.getuid?.() !== 0) return false;
+  return TOOLS[name].programs.every((names) => find(name, names) !== undefined);
 }
 
 /**
@@ -55,15 +80,32 @@ export function tool(name: ToolName, program?: string): string {
       ? TOOLS[name].programs[0]
       : TOOLS[name].programs.find((alternatives) => alternatives.includes(program));
   if (names === undefined) throw new Error(`${program} is no program of ${name}; tools.json lists them`);
-  const path = find(names);
-  if (path === undefined) {
-    throw new Error(`${names[0]} not installed: sudo apt-get install ${TOOLS[name].package}`);
-  }
+  const path = find(name, names);
+  if (path === undefined) throw new Error(`${names[0]} not installed: ${commandFor([name])}`);
   return path;
 }
 
-function find(names: readonly string[]): string | undefined {
-  return names.flatMap((name) => FOLDERS.map((folder) => join(folder, name))).find(isExecutable);
+/** What a developer types to have the tools. */
+function commandFor(names: readonly ToolName[]): string {
+  const packages = names.flatMap((name) => {
+    const wanted = TOOLS[name];
+    return 'package' in wanted ? [wanted.package] : [];
+  });
+  // Only the launcher can unpack, and only root can start what it unpacked.
+  if (packages.length < names.length) return 'sudo npm test, on Debian or Ubuntu';
+  return `sudo apt-get install ${packages.join(' ')}`;
+}
+
+/** An unpacked one comes first: it is whole, with the modules that the tests need. */
+function find(name: ToolName, names: readonly string[]): string | undefined {
+  const own = UNPACKED.flatMap((folder) => ['sbin', 'bin'].map((bin) => join(folder, name, 'usr', bin)));
+  const folders = 'unpacked' in TOOLS[name] ? [...own, ...FOLDERS] : FOLDERS;
+  return names.flatMap((program) => folders.map((folder) => join(folder, program))).find(isExecutable);
+}
+
+function ancestorsOf(path: string): readonly string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [parent, ...ancestorsOf(parent)];
 }
 
 function isExecutable(path: string): boolean {

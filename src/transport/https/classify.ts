@@ -49,6 +49,8 @@ export function classifyStatus(status: number, headers: IncomingHttpHeaders, pro
       return new GatewayError('ENVELOPE_EXISTS', text, { facts });
     case 413:
       return new GatewayError('ENVELOPE_TOO_LARGE', text, { facts });
+    case 507:
+      return new GatewayError('QUOTA_EXCEEDED', text, { facts });
     case 408:
     case 425:
     case 429:

@@ -1,83 +1,45 @@
-/** The HTTPS transport: one peer's API at `<url>/api/jmix`, over verified connections. */
-import type { Agent } from 'node:https';
+/** The HTTPS transport to a peer that can be called: its API at `<url>/api/jmix`, over verified connections. */
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import type { Peer } from '../../domain/peer.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
-import type { OutgoingEnvelope, Transport } from '../transport.js';
-import { classifyStatus, type Problem } from './classify.js';
-import { type ClientIdentity, createPeerAgent } from './connection.js';
-import { type Answer, exchange } from './exchange.js';
+import type { Outbox, ReceiptDesk } from '../transport.js';
+import { refusalFrom } from './answer.js';
+import { type ClientIdentity, createVerifiedAgent } from './connection.js';
+import { exchange } from './exchange.js';
+import { createOutbox } from './outbox.js';
 
-export interface HttpsTransport extends Transport {
+export interface HttpsTransport extends Outbox, ReceiptDesk {
   /** Closes idle connections. */
   close(): void;
 }
 
-/** @throws PEER_UNREACHABLE when the peer has no url */
+/** @throws PEER_REFUSED when the peer has no url */
 export function createHttpsTransport(peer: Peer, identity: ClientIdentity): HttpsTransport {
   if (peer.url === undefined)
     throw new GatewayError('PEER_REFUSED', `the peer ${peer.id} has no url in the config`);
   const base = peer.url.replace(/\/+$/, '');
-  const agent: Agent = createPeerAgent(peer, identity);
-  const at = (id: EnvelopeId, what: 'status' | 'receipt') => new URL(`${base}/api/jmix/${id}/${what}`);
+  const agent = createVerifiedAgent(peer, identity);
+  const receiptOf = (id: EnvelopeId) => new URL(`${base}/api/jmix/${id}/receipt`);
 
   return {
-    async put(envelope: OutgoingEnvelope, { signal, onSent }) {
-      const archive = await openEnvelopeArchive(envelope.folder);
-      const answer = await exchange({
-        agent,
-        method: 'POST',
-        url: new URL(`${base}/api/jmix`),
-        headers: { 'content-type': 'application/x-tar' },
-        body: { sizeBytes: archive.sizeBytes, stream: archive.stream },
-        signal,
-        onSent,
-      });
-      if (answer.status !== 200 && answer.status !== 201) throw refused(answer);
-    },
-    async probe(id, signal) {
-      const answer = await exchange({ agent, method: 'GET', url: at(id, 'status'), headers: {}, signal });
-      if (answer.status === 404) return undefined;
-      if (answer.status !== 200) throw refused(answer);
-      const body = parseJson(answer.body) as { manifest_sha256?: unknown } | undefined;
-      return typeof body?.manifest_sha256 === 'string' ? { manifestSha256: body.manifest_sha256 } : undefined;
-    },
+    ...createOutbox(async () => ({ agent, base })),
     async fetchReceipt(id, signal) {
-      const answer = await exchange({ agent, method: 'GET', url: at(id, 'receipt'), headers: {}, signal });
+      const answer = await exchange({ agent, method: 'GET', url: receiptOf(id), headers: {}, signal });
       if (answer.status === 404) return undefined;
-      if (answer.status !== 200) throw refused(answer);
+      if (answer.status !== 200) throw refusalFrom(answer);
       return answer.body;
     },
     async sendReceipt(id, receipt, signal) {
       const answer = await exchange({
         agent,
         method: 'POST',
-        url: at(id, 'receipt'),
+        url: receiptOf(id),
         headers: { 'content-type': 'application/jose' },
         body: { sizeBytes: receipt.length, stream: receipt },
         signal,
       });
-      if (answer.status !== 204 && answer.status !== 200) throw refused(answer);
+      if (answer.status !== 204 && answer.status !== 200) throw refusalFrom(answer);
     },
     close: () => agent.destroy(),
   };
-}
-
-function refused(answer: Answer): GatewayError {
-  const body = parseJson(answer.body) as Record<string, unknown> | undefined;
-  const problem: Problem = {
-    ...(typeof body?.['code'] === 'string' ? { code: body['code'].slice(0, 64) } : {}),
-    ...(typeof body?.['detail'] === 'string' ? { detail: body['detail'].slice(0, 300) } : {}),
-  };
-  return classifyStatus(answer.status, answer.headers, problem);
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,11 +1,11 @@
 /**
- * TLS connections to one peer, TLS 1.2 or later, with our own certificate. Not a byte of HTTP leaves before the peer's
- * certificate is known to be the pinned one, or one that its configured CA vouches for.
+ * TLS connections to one server, TLS 1.2 or later, with our own certificate. Not a byte of HTTP leaves before the
+ * server's certificate is known to be a pinned one, or one that its configured CA vouches for.
  */
 import { Agent, type AgentOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import type { Peer } from '../../domain/peer.js';
+import type { ServerTrust } from '../../domain/exchange.js';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from './classify.js';
 
@@ -23,14 +23,14 @@ const KEEP_ALIVE_MS = 15_000;
 type Callback = (error: Error | null, socket?: Duplex) => void;
 
 /** An agent whose every connection is verified before it is handed out. */
-export function createPeerAgent(peer: Peer, identity: ClientIdentity): Agent {
+export function createVerifiedAgent(trust: ServerTrust, identity: ClientIdentity): Agent {
   const agent = new Agent({
     keepAlive: true,
     timeout: KEEP_ALIVE_MS,
     scheduling: 'lifo',
   } satisfies AgentOptions);
   agent.createConnection = ((options: ConnectionOptions, callback: Callback) => {
-    connectVerified(peer, identity, options).then(
+    connectVerified(trust, identity, options).then(
       (socket) => callback(null, socket),
       (error: Error) => callback(error),
     );
@@ -40,11 +40,11 @@ export function createPeerAgent(peer: Peer, identity: ClientIdentity): Agent {
 }
 
 function connectVerified(
-  peer: Peer,
+  trust: ServerTrust,
   identity: ClientIdentity,
   options: ConnectionOptions,
 ): Promise<TLSSocket> {
-  const pinned = peer.certificateFingerprints.length > 0;
+  const pinned = trust.certificateFingerprints.length > 0;
   return new Promise((resolve, reject) => {
     const host = options.host ?? 'localhost';
     const socket = connect({
@@ -57,7 +57,7 @@ function connectVerified(
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['http/1.1'],
       rejectUnauthorized: !pinned,
-      ...(peer.certificateAuthority === undefined ? {} : { ca: peer.certificateAuthority }),
+      ...(trust.certificateAuthority === undefined ? {} : { ca: trust.certificateAuthority }),
     });
     const fail = (error: Error) => {
       clearTimeout(timer);
@@ -72,7 +72,7 @@ function connectVerified(
     socket.once('error', (error) => fail(classifySocketError(error)));
     socket.once('secureConnect', () => {
       clearTimeout(timer);
-      if (pinned && !peer.certificateFingerprints.includes(fingerprintOf(socket))) {
+      if (pinned && !trust.certificateFingerprints.includes(fingerprintOf(socket))) {
         fail(
           new GatewayError('PEER_UNTRUSTED', 'the certificate of the peer is not a pinned one', {
             facts: { fingerprint: fingerprintOf(socket) },

@@ -11,7 +11,7 @@ import { GatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from './classify.js';
 
 /** A connection on which nothing moves for this long is given up. */
-const STALL_TIMEOUT_MS = 120_000;
+export const STALL_TIMEOUT_MS = 120_000;
 /** How long the far side may take from the last byte to its answer: it makes gigabytes durable meanwhile. */
 const ANSWER_TIMEOUT_MS = 600_000;
 /** RFC 9110 §10.1.1: a client does not wait for 100 (Continue) for ever. */
@@ -20,14 +20,15 @@ const CONTINUE_TIMEOUT_MS = 5_000;
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 export interface Exchange {
+  /** Its connections are verified. */
   readonly agent: Agent;
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: { readonly sizeBytes: number; readonly stream: Readable | Buffer };
   readonly signal: AbortSignal;
   /** The last byte of the body has left; awaited before the answer is looked at. */
-  readonly onSent?: () => Promise<void>;
+  readonly onSent?: (() => Promise<void>) | undefined;
 }
 
 export interface Answer {
@@ -75,7 +76,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
       body: await readAnswer(response),
     };
   } catch (error) {
-    if (signal.aborted) throw new GatewayError('CANCELLED', 'shipping was stopped', { cause: error });
+    if (signal.aborted) throw new GatewayError('CANCELLED', 'the exchange was stopped', { cause: error });
     const classified = classifySocketError(error);
     if (body !== undefined && sent && classified.code === 'PEER_UNREACHABLE') {
       throw new GatewayError(
@@ -141,7 +142,8 @@ async function sendBody(
   return sent;
 }
 
-async function readAnswer(response: IncomingMessage): Promise<Buffer> {
+/** A whole body, bounded. @throws PEER_REFUSED when it is larger than any that we ask for */
+export async function readAnswer(response: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {

@@ -38,12 +38,63 @@ describe('a config with errors', () => {
     [
       'a route to a peer without a key',
       'peers: [{ id: b, name: B }]\nroutes: [{ to: [b] }]\n',
-      'has no url or no encryptionKey',
+      'has no encryptionKey, or neither url nor via',
     ],
     [
       'a peer that could be an impostor',
       `peers: [{ id: b, name: B, url: 'https://b:8443', signingKeys: ['${KEY}'] }]\n`,
       'certificateFingerprints or caFile',
+    ],
+    [
+      'an exchange without its server',
+      'exchanges: [{ name: x, type: ftps, inbox: /in, caFile: ca.pem }]\n',
+      'exchanges.0.host: expected, since its type is ftps',
+    ],
+    [
+      'a server that could be an impostor',
+      'exchanges: [{ name: x, type: hub, url: https://hub:8443 }]\n',
+      'exchanges.0: expected certificateFingerprints or caFile',
+    ],
+    [
+      'an exchange with what means nothing to it',
+      'exchanges: [{ name: x, type: folder, inbox: /in, host: h }]\n',
+      'exchanges.0.host: means nothing to the type folder',
+    ],
+    [
+      'an exchange for nothing',
+      'exchanges: [{ name: x, type: folder }]\n',
+      'exchanges.0: expected an outbox, an inbox, or both',
+    ],
+    [
+      'nesting for a hub without a key',
+      'exchanges: [{ name: x, type: hub, url: https://hub:8443, caFile: ca.pem, nested: true }]\n',
+      'exchanges.0.nested: expected hubId and encryptionKey',
+    ],
+    ['a way that is none', 'peers: [{ id: b, name: B, via: x }]\n', 'peers.0.via: there is no exchange x'],
+    [
+      'a way that only comes in',
+      `exchanges: [{ name: x, type: folder, inbox: /in }]\npeers: [{ id: b, name: B, via: x }]\n`,
+      'peers.0.via: the exchange x has no outbox',
+    ],
+    [
+      'two ways to one peer',
+      `exchanges: [{ name: x, type: folder, outbox: /o }]\npeers: [{ id: b, name: B, via: x, url: 'https://b:1' }]\n`,
+      'expected url or via, not both',
+    ],
+    [
+      'a time window that is none',
+      `peers: [{ id: b, name: B, windows: ['at night'] }]\n`,
+      'peers.0.windows.0 = "at night"',
+    ],
+    [
+      'a hub with a PACS',
+      `role: hub\npacs: [{ name: p, aeTitle: P, host: h, port: 104 }]\n`,
+      'pacs: a hub has none',
+    ],
+    [
+      'a site that a hub cannot recognise',
+      'role: hub\npeers: [{ id: b, name: B }]\n',
+      'peers.0: expected certificateFingerprints or tokenSha256',
     ],
     ['a PACS that is not there', 'peers: [{ id: b, name: B, deliverTo: [main] }]\n', 'there is no PACS main'],
     ['one port for two', 'https: { port: 8080 }\n', 'three different ports'],

@@ -29,7 +29,7 @@ const START: Delivery = {
 const PARKING = { code: 'PEER_REFUSED', message: 'no', stage: 'ship', atMs: 2 } as const;
 const EVENTS: Readonly<Record<DeliveryEvent['type'], DeliveryEvent>> = {
   packed: { type: 'packed' },
-  sealed: { type: 'sealed', sizeBytes: 5, manifestSha256: 'ab' },
+  sealed: { type: 'sealed', sealed: { sizeBytes: 5, manifestSha256: 'ab' } },
   sent: { type: 'sent' },
   acknowledged: { type: 'acknowledged' },
   verified: { type: 'verified' },

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
+import { PRIORITIES } from '../../../src/domain/priority.js';
 import { formatJobId } from '../../../src/queue/job-id.js';
-import { parseJobData, STAGES } from '../../../src/queue/jobs.js';
+import { parseJobData, priorityNumber, priorityOf, STAGES } from '../../../src/queue/jobs.js';
+import { formatNamedId, parseNamedId } from '../../../src/queue/named-job.js';
 
 const ID = '1f0c3d1e-8a51-4d0e-9f1b-0123456789ab';
 
@@ -20,6 +23,13 @@ describe('job id', () => {
     expect(formatJobId('ship', ID, 2)).toBe(`ship.${ID}.2`);
   });
 
+  it('takes an envelope with the longest name of an exchange or PACS', () => {
+    const name = 'the-longest_Name-of-24ch';
+    const id = formatNamedId(parseEnvelopeId(ID), name);
+    expect(formatJobId('fetch', id)).toBe(`fetch.${ID}_${name}`);
+    expect(parseNamedId(id)).toEqual({ id: ID, name });
+  });
+
   it('holds no colon and is never a number, which BullMQ forbids', () => {
     for (const stage of STAGES) {
       const id = formatJobId(stage, '12345');
@@ -36,5 +46,18 @@ describe('job data', () => {
 
   it('keeps the id and nothing else', () => {
     expect(parseJobData({ id: ID, patient: 'x' })).toEqual({ id: ID });
+  });
+});
+
+describe('priority', () => {
+  it('is a number from 1, lower for the more urgent, and comes back from it', () => {
+    const numbers = PRIORITIES.map(priorityNumber);
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    expect(numbers[0]).toBeGreaterThanOrEqual(1);
+    expect(numbers.map(priorityOf)).toEqual(PRIORITIES);
+  });
+
+  it.each([0, 7, Number.NaN])('%d, which is none of ours, is routine', (number) => {
+    expect(priorityOf(number)).toBe('routine');
   });
 });

@@ -61,6 +61,25 @@ describe('outcome', () => {
     expect(outcomeOf(busy(1_000), old, POLICY, NOW_MS).type).toBe('given-up');
   });
 
+  it('outside its window for weeks: put off all the same, and nobody’s patience is used', () => {
+    const error = new GatewayError('OUTSIDE_WINDOW', 'x', { facts: { retryAfterMs: 60_000 } });
+    const old = job({ timestamp: NOW_MS - 30 * DAY_MS });
+    const atMs = NOW_MS + 60_000;
+    expect(outcomeOf(error, old, POLICY, NOW_MS)).toEqual({
+      type: 'postponed',
+      error,
+      atMs,
+      patientSinceMs: atMs,
+    });
+  });
+
+  it('busy when its window opens at last: patience begins there', () => {
+    const opened = (atMs: number) =>
+      job({ timestamp: NOW_MS - 30 * DAY_MS, data: { id: 'e1', patientSinceMs: atMs } });
+    expect(outcomeOf(busy(1_000), opened(NOW_MS), POLICY, NOW_MS).type).toBe('postponed');
+    expect(outcomeOf(busy(1_000), opened(NOW_MS - 3 * DAY_MS), POLICY, NOW_MS).type).toBe('given-up');
+  });
+
   it.each([-1, Number.NaN])('senseless wait %d: an ordinary retry', (retryAfterMs) => {
     expect(outcomeOf(busy(retryAfterMs), job(), POLICY, NOW_MS).type).toBe('retry');
   });

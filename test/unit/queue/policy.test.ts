@@ -49,8 +49,14 @@ describe('policy', () => {
     expect(STAGES.filter((stage) => POLICIES[stage].sandboxed)).toEqual(['pack', 'seal', 'open', 'verify']);
   });
 
+  it('what computes runs twice side by side, and once more for an urgent study', () => {
+    for (const stage of ['pack', 'seal', 'open', 'verify'] as const) {
+      expect(POLICIES[stage]).toMatchObject({ concurrency: 3, perLane: 2 });
+    }
+  });
+
   it('what talks to peers leaves places for other peers', () => {
-    for (const stage of ['ship', 'receipt', 'deliver', 'confirm'] as const) {
+    for (const stage of ['ship', 'receipt', 'fetch', 'deliver', 'confirm'] as const) {
       expect(POLICIES[stage].perLane).toBeLessThan(POLICIES[stage].concurrency / 2);
     }
   });

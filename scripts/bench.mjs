@@ -1,0 +1,39 @@
+/**
+ * `npm run bench [NAME…]`: builds the benchmarks and runs those named, or all. Each pits ours against a peer, turn by
+ * turn in one run, and prints medians and ratios; bench/RESULTS.md keeps what was seen, and on which machine.
+ */
+import { cpSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureDebianPackages } from './debian-packages.mjs';
+import { ensureDependencies, ensureNode, launch, ROOT, run } from './setup.mjs';
+
+/** Peers that the benchmarks run beside ours. */
+const PACKAGES = ['curl', 'lftp', 'openssl'];
+const BUILT = join(ROOT, '.cache', 'bench');
+
+await launch(async () => {
+  ensureNode();
+  await ensureDependencies();
+  ensureDebianPackages(PACKAGES);
+  const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+  const failed = await run(process.execPath, [compiler, '-p', 'tsconfig.bench.json'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  });
+  if (failed !== 0) return failed;
+  // What the code reads beside itself.
+  cpSync(join(ROOT, 'src', 'jmix', 'schemas'), join(BUILT, 'src', 'jmix', 'schemas'), { recursive: true });
+  cpSync(join(ROOT, 'test', 'support', 'tools.json'), join(BUILT, 'test', 'support', 'tools.json'));
+  const names = process.argv.slice(2);
+  const all = readdirSync(join(ROOT, 'bench'))
+    .filter((name) => name.endsWith('.bench.ts'))
+    .map((name) => name.slice(0, -'.bench.ts'.length));
+  for (const name of names.length === 0 ? all : names) {
+    const code = await run(process.execPath, [join(BUILT, 'bench', `${name}.bench.js`)], {
+      cwd: ROOT,
+      stdio: 'inherit',
+    });
+    if (code !== 0) return code;
+  }
+  return 0;
+});

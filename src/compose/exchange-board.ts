@@ -1,0 +1,106 @@
+/**
+ * How the last look into each inbox went, and which envelopes there make trouble: written by the workers, who look, and
+ * read by the gateway, which shows it. A note, not a record: what counts lies in the inbox itself.
+ */
+import { readFile } from 'node:fs/promises';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Exchange } from '../domain/exchange.js';
+import type { Parking } from '../domain/parking.js';
+import { CODES, type ErrorCode } from '../errors/codes.js';
+import type { GatewayError } from '../errors/gateway-error.js';
+import type { ExchangeView } from '../http/ports.js';
+import { writeFileDurably } from '../spool/atomic.js';
+import type { Layout } from '../spool/layout.js';
+
+/** Of the envelopes that make trouble, this many are shown. */
+const MAX_TROUBLES = 20;
+
+export interface ExchangeState {
+  readonly name: string;
+  readonly lookedAtMs: number;
+  /** Envelopes that wait there, as the last look found them. */
+  readonly waitingCount: number;
+  readonly waitingBytes: number;
+  /** Why the last look failed; absent when it went well. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string; readonly sinceMs: number };
+  /** Envelopes that could not be fetched, latest first. */
+  readonly troubles: readonly (Parking & { readonly id: EnvelopeId })[];
+}
+
+export interface ExchangeBoard {
+  looked(
+    name: string,
+    waiting: readonly { readonly id: EnvelopeId; readonly sizeBytes: number }[],
+  ): Promise<void>;
+  failed(name: string, error: GatewayError): Promise<void>;
+  trouble(name: string, id: EnvelopeId, error: GatewayError): Promise<void>;
+}
+
+export function createExchangeBoard(layout: Layout, now: () => number): ExchangeBoard {
+  const states = new Map<string, ExchangeState>();
+  const update = async (name: string, change: (state: ExchangeState) => ExchangeState) => {
+    const before = states.get(name) ?? (await readExchangeState(layout, name)) ?? emptyState(name);
+    const next = change(before);
+    states.set(name, next);
+    await writeFileDurably(layout.exchangeState(name), `${JSON.stringify(next)}\n`);
+  };
+  return {
+    looked: (name, waiting) =>
+      update(name, ({ error: _, ...state }) => ({
+        ...state,
+        lookedAtMs: now(),
+        waitingCount: waiting.length,
+        waitingBytes: waiting.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        // What is no longer there makes no trouble any more.
+        troubles: state.troubles.filter(({ id }) => waiting.some((each) => each.id === id)),
+      })),
+    failed: (name, { code, message }) =>
+      update(name, (state) => ({
+        ...state,
+        lookedAtMs: now(),
+        error: { code, message, sinceMs: state.error?.sinceMs ?? now() },
+      })),
+    trouble: (name, id, { code, message }) =>
+      update(name, (state) => ({
+        ...state,
+        troubles: [
+          { id, code, message, stage: 'fetch', atMs: now() },
+          ...state.troubles.filter((each) => each.id !== id),
+        ].slice(0, MAX_TROUBLES),
+      })),
+  };
+}
+
+/** Undefined before the first look. */
+export async function readExchangeState(layout: Layout, name: string): Promise<ExchangeState | undefined> {
+  try {
+    return JSON.parse(await readFile(layout.exchangeState(name), 'utf8')) as ExchangeState;
+  } catch {
+    return undefined;
+  }
+}
+
+/** As the dashboard shows it. */
+export async function viewExchange(layout: Layout, { name, type }: Exchange): Promise<ExchangeView> {
+  const state = (await readExchangeState(layout, name)) ?? emptyState(name);
+  const { error, troubles, lookedAtMs, waitingCount, waitingBytes } = state;
+  return {
+    name,
+    type,
+    waitingCount,
+    waitingBytes,
+    ...(lookedAtMs === 0 ? {} : { lookedAtMs }),
+    ...(error === undefined ? {} : { error: { ...error, advice: CODES[error.code].advice } }),
+    troubles: troubles.map(({ id, code, message, atMs }) => ({
+      id,
+      code,
+      message,
+      atMs,
+      advice: CODES[code].advice,
+    })),
+  };
+}
+
+function emptyState(name: string): ExchangeState {
+  return { name, lookedAtMs: 0, waitingCount: 0, waitingBytes: 0, troubles: [] };
+}

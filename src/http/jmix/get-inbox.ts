@@ -1,0 +1,27 @@
+/** GET /api/jmix/inbox: what waits for the caller. With `wait` it answers later when nothing does. */
+import type { RequestHandler } from 'express';
+import { GatewayError } from '../../errors/gateway-error.js';
+import type { InboxApi, PeerLocals } from '../ports.js';
+
+/** Below what proxies and firewalls allow a connection to be silent. */
+const MAX_WAIT_SECONDS = 60;
+
+export function getInbox(
+  inbox: InboxApi,
+): RequestHandler<Record<string, string>, unknown, unknown, { wait?: unknown }, PeerLocals> {
+  return async (request, response) => {
+    const waitMs = waitOf(request.query.wait) * 1000;
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    const waiting = await inbox.list(response.locals.peerId, waitMs, gone.signal);
+    response.setHeader('cache-control', 'no-store');
+    response.json({ envelopes: waiting.map(({ id, sizeBytes }) => ({ id, size_bytes: sizeBytes })) });
+  };
+}
+
+function waitOf(text: unknown): number {
+  if (text === undefined) return 0;
+  const seconds = typeof text === 'string' && /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds <= MAX_WAIT_SECONDS) return seconds;
+  throw new GatewayError('REQUEST_INVALID', `wait: expected whole seconds, 0 to ${MAX_WAIT_SECONDS}`);
+}

@@ -1,0 +1,136 @@
+/**
+ * The inboxes of the members: what waits for one, and nothing of what waits for another. Whoever asks in vain may
+ * stay on the line for a while, and hears at once when something is deposited.
+ */
+import type { Readable } from 'node:stream';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import { advanceParcel, isTakenByAll, type Parcel } from '../domain/parcel.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
+import { isErrno } from '../spool/atomic.js';
+import { discardFolder } from '../spool/envelope-store.js';
+import type { HubParts } from './parts.js';
+
+/** Requests of one member that may be on the line at a time: its processes, and what is left of broken ones. */
+const MAX_WAITERS = 16;
+/** What an answer lists at most; the rest comes when these are taken. */
+const MAX_LISTED = 1_000;
+
+export interface Waiting {
+  readonly id: EnvelopeId;
+  readonly sizeBytes: number;
+}
+
+export interface HubInbox {
+  /**
+   * Oldest first.
+   * @param waitMs answers after this long at the latest, when nothing is there
+   * @throws PEER_BUSY when too many requests of this member wait already
+   */
+  list(memberId: string, waitMs: number, signal: AbortSignal): Promise<readonly Waiting[]>;
+  /** The archive from byte `offset` on. @throws ENVELOPE_NOT_FOUND when it does not wait for this member */
+  open(memberId: string, id: EnvelopeId, offset: number): Promise<{ sizeBytes: number; stream: Readable }>;
+  /** What does not wait for this member is no error. */
+  acknowledge(memberId: string, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
+  /** Something has come for these members. */
+  wake(receiverIds: readonly string[]): void;
+  /** Lets everybody go who waits; nobody waits any more from now on. */
+  close(): void;
+}
+
+/** @param freed called when there may be room again */
+export function createInbox(parts: HubParts, freed: () => void): HubInbox {
+  const waiters = new Map<string, Set<() => void>>();
+  let closed = false;
+
+  const waitingFor = (memberId: string): readonly Waiting[] =>
+    parts.parcels
+      .held()
+      .filter((parcel) => boxState(parcel, memberId) === 'waiting')
+      .slice(0, MAX_LISTED)
+      .map(({ id, archiveBytes }) => ({ id, sizeBytes: archiveBytes }));
+
+  const news = (memberId: string, waitMs: number, signal: AbortSignal): Promise<void> => {
+    const others = waiters.get(memberId) ?? new Set();
+    if (others.size >= MAX_WAITERS) {
+      throw new GatewayError('PEER_BUSY', `${MAX_WAITERS} requests of ${memberId} wait already`);
+    }
+    waiters.set(memberId, others);
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        others.delete(done);
+        if (others.size === 0 && waiters.get(memberId) === others) waiters.delete(memberId);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      signal.addEventListener('abort', done, { once: true });
+      others.add(done);
+    });
+  };
+
+  return {
+    async list(memberId, waitMs, signal) {
+      const found = waitingFor(memberId);
+      if (found.length > 0 || waitMs <= 0 || closed || signal.aborted) return found;
+      await news(memberId, waitMs, signal);
+      return waitingFor(memberId);
+    },
+    async open(memberId, id, offset) {
+      const parcel = await parts.parcels.read(id);
+      if (parcel === undefined || parcel.removed !== undefined || boxState(parcel, memberId) !== 'waiting') {
+        throw notWaiting();
+      }
+      try {
+        return await openEnvelopeArchive(parts.layout.heldEnvelope(id), offset);
+      } catch (error) {
+        // Acknowledged by another request of this member meanwhile, or lost.
+        throw isErrno(error, 'ENOENT') ? notWaiting() : error;
+      }
+    },
+    async acknowledge(memberId, id, outcome) {
+      const known = await parts.parcels.read(id);
+      if (known === undefined || !mayEnd(known, memberId)) return;
+      const parcel = await parts.parcels.update(id, (record) =>
+        mayEnd(record, memberId)
+          ? advanceParcel(record, { type: outcome, receiverId: memberId }, parts.clock.now())
+          : record,
+      );
+      parts.log.info({ event: `parcel.${outcome}`, parcel: id, to: memberId });
+      await removeWhenDone(parts, parcel);
+      freed();
+    },
+    wake(receiverIds) {
+      for (const receiverId of receiverIds) for (const go of [...(waiters.get(receiverId) ?? [])]) go();
+    },
+    close() {
+      closed = true;
+      for (const all of [...waiters.values()]) for (const go of [...all]) go();
+    },
+  };
+}
+
+/** Forgets an envelope that every receiver has. The record says so first: a crash in between is made up for at start. */
+export async function removeWhenDone(parts: HubParts, parcel: Parcel): Promise<void> {
+  if (parcel.removed !== undefined || !isTakenByAll(parcel)) return;
+  await parts.parcels.update(parcel.id, (record) =>
+    record.removed === undefined && isTakenByAll(record)
+      ? advanceParcel(record, { type: 'removed', why: 'done' }, parts.clock.now())
+      : record,
+  );
+  await discardFolder(parts.layout, parts.layout.heldEnvelope(parcel.id));
+}
+
+function notWaiting(): GatewayError {
+  return new GatewayError('ENVELOPE_NOT_FOUND', 'no envelope with this id waits for you');
+}
+
+function boxState(parcel: Parcel, memberId: string): string | undefined {
+  return Object.hasOwn(parcel.boxes, memberId) ? parcel.boxes[memberId]?.state : undefined;
+}
+
+function mayEnd(parcel: Parcel, memberId: string): boolean {
+  const state = boxState(parcel, memberId);
+  return parcel.removed === undefined && (state === 'waiting' || state === 'expired');
+}

@@ -1,0 +1,128 @@
+/**
+ * A receipt on its way to a sender that cannot be called: in an envelope of its own, sealed and signed like any other,
+ * so that whoever passes it on can neither read which instances it names nor tell it from a study. For a receipt no
+ * receipt is owed.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
+import type { Peer } from '../domain/peer.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import { sha256Hex } from '../jmix/digest.js';
+import { MANIFEST_FILE } from '../jmix/envelope-names.js';
+import { isErrno } from '../spool/atomic.js';
+import { discardFolder } from '../spool/envelope-store.js';
+import { derivedId, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
+import type { InboundParts } from './parts.js';
+
+/** In the payload: `files/<id of the delivery>.receipt.jws`. */
+const FOLDER = 'files';
+const ENDING = '.receipt.jws';
+
+/**
+ * Puts a receipt where its peer takes envelopes. Safe to repeat: an envelope that was sealed before goes out as it is.
+ * @throws PEER_REFUSED when the peer has no encryption key, and what sealing and putting throw
+ */
+export async function mailReceipt(
+  parts: InboundParts,
+  peer: Peer,
+  mail: { readonly id: EnvelopeId; readonly receipt: Buffer },
+  signal: AbortSignal,
+): Promise<void> {
+  const letterId = derivedId(mail.id, `receipt ${sha256Hex(mail.receipt)}`);
+  const letter = (await sealedBefore(parts, letterId)) ?? (await sealLetter(parts, peer, letterId, mail));
+  const travelling = (await sealForHub(parts, peer, letterId, signal)) ?? letter;
+  const pace = parts.lines.paceTo(peer.id);
+  await parts.lines
+    .outboxTo(peer.id)
+    .put(
+      { ...travelling, folder: parts.layout.sealedEnvelope(travelling.id) },
+      { signal, ...(pace === undefined ? {} : { pace }) },
+    );
+  for (const id of [letter.id, travelling.id]) {
+    await discardFolder(parts.layout, parts.layout.sealedEnvelope(id));
+  }
+}
+
+/** The receipt in an opened payload; undefined when the payload is a study. @param folder of the opened payload */
+export async function findReceipt(
+  folder: string,
+): Promise<{ readonly id: EnvelopeId; readonly jws: Buffer } | undefined> {
+  const names = await namesIn(join(folder, FOLDER));
+  const [name, ...others] = names;
+  const id = name?.endsWith(ENDING) === true ? name.slice(0, -ENDING.length) : undefined;
+  if (name === undefined || others.length > 0 || !isEnvelopeId(id)) return undefined;
+  if ((await namesIn(join(folder, 'dicom'))).length > 0) return undefined;
+  return { id, jws: await readFile(join(folder, FOLDER, name)) };
+}
+
+async function sealLetter(
+  parts: InboundParts,
+  peer: Peer,
+  id: EnvelopeId,
+  mail: { readonly id: EnvelopeId; readonly receipt: Buffer },
+): Promise<Travelling> {
+  if (peer.encryptionKey === undefined) {
+    throw new GatewayError('PEER_REFUSED', `no receipt can be sealed to ${peer.id}: it has no encryptionKey`);
+  }
+  const { manifest } = await sealToFolder(parts.layout, {
+    id,
+    createdAtMs: parts.clock.now(),
+    sender: parts.site,
+    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
+    // JMIX has no envelope without a patient; here there is none.
+    metadata: { patient: { id: 'none' } },
+    files: [
+      {
+        name: `${FOLDER}/${mail.id}${ENDING}`,
+        sizeBytes: mail.receipt.length,
+        async *open() {
+          yield mail.receipt;
+        },
+      },
+    ],
+    recipientKey: peer.encryptionKey,
+    signingKey: parts.keys.signing.privateKey,
+  });
+  return { id, manifestSha256: sha256Hex(manifest) };
+}
+
+async function sealForHub(
+  parts: InboundParts,
+  peer: Peer,
+  letterId: EnvelopeId,
+  signal: AbortSignal,
+): Promise<Travelling | undefined> {
+  const hub = parts.hubTo(peer.id);
+  if (hub === undefined) return undefined;
+  return (
+    (await sealedBefore(parts, derivedId(letterId, 'outer'))) ??
+    sealAround(parts.layout, letterId, {
+      createdAtMs: parts.clock.now(),
+      sender: parts.site,
+      receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],
+      recipientKey: hub.encryptionKey,
+      signingKey: parts.keys.signing.privateKey,
+      signal,
+    })
+  );
+}
+
+async function sealedBefore(parts: InboundParts, id: EnvelopeId): Promise<Travelling | undefined> {
+  try {
+    const manifest = await readFile(join(parts.layout.sealedEnvelope(id), MANIFEST_FILE));
+    return { id, manifestSha256: sha256Hex(manifest) };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Sealed envelopes as folders `sealed/<id>.JMIX`, which come into being whole; and envelopes within envelopes, for a hub
+ * that shall learn only whom to pass them on to. A run that is repeated draws new keys and replaces the folder.
+ */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
+import { sha256Hex } from '../jmix/digest.js';
+import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
+import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS, SEALED_PAYLOAD } from '../jmix/envelope-names.js';
+import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
+import { classifyDiskError, isErrno } from './atomic.js';
+import { openScratchFolder, promoteFolder } from './envelope-store.js';
+import type { Layout } from './layout.js';
+
+const PAYLOAD_CHUNK_BYTES = 1 << 20;
+
+/**
+ * Seals to `sealed/<id>.JMIX`; commit point: the rename.
+ * @throws what `sealEnvelope` throws, SPOOL_WRITE_FAILED
+ */
+export async function sealToFolder(
+  layout: Layout,
+  request: Omit<SealRequest, 'payloadSink'>,
+): Promise<SealedEnvelope> {
+  const folder = await openScratchFolder(layout, 'seal');
+  try {
+    const payloadSink = createWriteStream(join(folder, SEALED_PAYLOAD), {
+      flags: 'wx',
+      mode: 0o600,
+      highWaterMark: PAYLOAD_CHUNK_BYTES,
+    });
+    const sealed = await sealEnvelope({ ...request, payloadSink });
+    await writeFile(join(folder, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
+    await writeFile(join(folder, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
+    await writeFile(join(folder, AUDIT_FILE), sealed.audit, { mode: 0o600 });
+    await promoteFolder(layout, folder, layout.sealedEnvelope(request.id));
+    return sealed;
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
+  }
+}
+
+/** An envelope as it travels. */
+export interface Travelling {
+  readonly id: EnvelopeId;
+  readonly manifestSha256: string;
+}
+
+/**
+ * Seals the envelope `sealed/<inner>.JMIX` into one for a hub. Its id follows from the inner one's, so that a repeated
+ * run replaces what an earlier one left.
+ * @param request what the outer envelope says: sender, the hub as its only receiver, keys
+ */
+export async function sealAround(
+  layout: Layout,
+  inner: EnvelopeId,
+  request: Pick<
+    SealRequest,
+    'createdAtMs' | 'sender' | 'receivers' | 'recipientKey' | 'signingKey' | 'signal'
+  >,
+): Promise<Travelling> {
+  const folder = layout.sealedEnvelope(inner);
+  const archive = await openEnvelopeArchive(folder);
+  archive.stream.destroy();
+  const file: PayloadFile = {
+    name: `files/${inner}.JMIX.tar`,
+    sizeBytes: archive.sizeBytes,
+    open: async function* () {
+      yield* (await openEnvelopeArchive(folder)).stream as AsyncIterable<Buffer>;
+    },
+  };
+  const id = derivedId(inner, 'outer');
+  const sealed = await sealToFolder(layout, {
+    ...request,
+    id,
+    // JMIX has no envelope without a patient; here there is none.
+    metadata: { patient: { id: 'none' } },
+    files: [file],
+  });
+  return { id, manifestSha256: sha256Hex(sealed.manifest) };
+}
+
+/** An id that follows from another one: always the same, and not to be guessed without it (RFC 9562 §5.8). */
+export function derivedId(from: EnvelopeId, purpose: string): EnvelopeId {
+  const bytes = createHash('sha256').update(`drawbridge ${purpose} ${from}`).digest().subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex');
+  return parseEnvelopeId(
+    [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-'),
+  );
+}

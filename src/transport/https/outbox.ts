@@ -1,0 +1,72 @@
+/**
+ * The outbox at a bridge that is called over HTTPS, be it the receiver itself or a hub: `POST /api/jmix` for what one
+ * connection will carry, an upload in pieces for what is large; and the question what became of it.
+ */
+import { isGatewayError } from '../../errors/gateway-error.js';
+import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import type { Outbox, OutgoingEnvelope, PutOptions } from '../transport.js';
+import { parseJsonObject, refusalFrom } from './answer.js';
+import { exchange } from './exchange.js';
+import { putResumable, type ResumablePeer } from './resumable.js';
+import { departing } from './resumable-body.js';
+
+/** Below, to send all of it again costs less than to ask how far it came. */
+const RESUMABLE_FROM_BYTES = 8 * 1024 * 1024;
+
+/** @param reach who the far side is, and what says who we are; asked before each request, since tokens change */
+export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
+  let takesPieces = true;
+
+  const putWhole = async (peer: ResumablePeer, envelope: OutgoingEnvelope, options: PutOptions) => {
+    const { sizeBytes, stream } = await openEnvelopeArchive(envelope.folder);
+    try {
+      const answer = await exchange({
+        agent: peer.agent,
+        method: 'POST',
+        url: new URL(`${peer.base}/api/jmix`),
+        headers: { ...peer.headers, 'content-type': 'application/x-tar' },
+        body: { sizeBytes, stream: departing(stream, options) },
+        signal: options.signal,
+        onSent: options.onSent,
+      });
+      if (answer.status !== 200 && answer.status !== 201) throw refusalFrom(answer);
+    } finally {
+      stream.destroy();
+    }
+  };
+
+  return {
+    async put(envelope, options) {
+      const peer = await reach();
+      if (takesPieces && (await archiveBytes(envelope)) >= RESUMABLE_FROM_BYTES) {
+        try {
+          await putResumable(peer, envelope, options);
+          return;
+        } catch (error) {
+          if (!isWithoutPieces(error)) throw error;
+          takesPieces = false;
+        }
+      }
+      await putWhole(peer, envelope, options);
+    },
+    async probe({ id, manifestSha256 }, signal) {
+      const { agent, base, headers } = await reach();
+      const url = new URL(`${base}/api/jmix/${id}/status`);
+      const answer = await exchange({ agent, method: 'GET', url, headers: { ...headers }, signal });
+      if (answer.status === 404) return 'absent';
+      if (answer.status !== 200) throw refusalFrom(answer);
+      return parseJsonObject(answer.body)['manifest_sha256'] === manifestSha256 ? 'same' : 'other';
+    },
+  };
+}
+
+async function archiveBytes({ folder }: OutgoingEnvelope): Promise<number> {
+  const { sizeBytes, stream } = await openEnvelopeArchive(folder);
+  stream.destroy();
+  return sizeBytes;
+}
+
+/** A bridge of an older version, or another program, that has no such address. */
+function isWithoutPieces(error: unknown): boolean {
+  return isGatewayError(error) && error.code === 'PEER_REFUSED' && error.facts['status'] === 404;
+}

@@ -1,0 +1,222 @@
+/** What other tests take for granted of the FTP servers and of the bad line to them; curl is the client here. */
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { makeCertificate } from '../support/certificates.js';
+import { randomCuts, startCuttingProxy } from '../support/cutting-proxy.js';
+import {
+  type FtpServer,
+  type FtpServerKind,
+  type FtpServerOptions,
+  startFtpServer,
+} from '../support/ftp-servers.js';
+import { isListening } from '../support/ports.js';
+import { runProcess } from '../support/processes.js';
+import { describeWith, tool } from '../support/tools.js';
+import { until } from '../support/until.js';
+
+const SIZE_BYTES = 1_000_000;
+const CONTENT = Buffer.alloc(SIZE_BYTES, 'synthetic envelope ');
+
+const ANSWERS = {
+  vsftpd: { plainLogin: 530, tooMany: 421, full: 451, noReuse: 522 },
+  proftpd: { plainLogin: 550, tooMany: 530, full: 552, noReuse: 425 },
+  'pure-ftpd': { plainLogin: 421, tooMany: 421, full: 552, noReuse: 226 },
+} as const;
+
+let folder: string;
+let file: string;
+let stops: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'drawbridge-ftp-'));
+  file = join(folder, 'file');
+  await writeFile(file, CONTENT);
+});
+afterEach(async () => {
+  for (const stop of stops.reverse()) await stop();
+  stops = [];
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function start(kind: FtpServerKind, options?: FtpServerOptions): Promise<FtpServer> {
+  const server = await startFtpServer(kind, options);
+  stops.push(server.stop);
+  return server;
+}
+
+interface Outcome {
+  /** curl's; 0 is success. */
+  readonly code: number;
+  /** The last reply's code. */
+  readonly reply: number;
+  readonly output: string;
+}
+
+async function curl(server: FtpServer, path: string, ...args: string[]): Promise<Outcome> {
+  const { user, password, caFile, host, port } = server;
+  const login = args.includes('--user') ? [] : ['--user', `${user}:${password}`];
+  const { code, output } = await runProcess({
+    command: tool('curl'),
+    args: [
+      ...['--silent', '--verbose', '--ssl-reqd', '--cacert', caFile, '--output', '-'],
+      ...login,
+      ...args,
+      ...(args.includes('--url') ? [] : ['--url', `ftp://${host}:${port}/${path}`]),
+    ],
+    folder,
+  });
+  const replies = [...output.matchAll(/^< (\d{3}) /gm)].map(([, reply]) => Number(reply));
+  return { code, reply: replies.at(-1) ?? 0, output };
+}
+
+/** Opens a control connection and sends lines without TLS, each after the answer to the one before. */
+async function speakPlainly({ host, port }: FtpServer, ...lines: string[]) {
+  const socket = connect(port, host);
+  let heard = '';
+  socket.on('data', (bytes) => {
+    heard += bytes;
+  });
+  const replies = () => [...heard.matchAll(/^(\d{3}) /gm)].map(([, reply]) => Number(reply));
+  for (const [index, line] of lines.entries()) {
+    await until(() => replies().length > index, { what: 'the server answers' });
+    socket.write(`${line}\r\n`);
+  }
+  await until(() => replies().length > lines.length, { what: 'the server answers' });
+  return { reply: replies().at(-1), socket };
+}
+
+describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
+  describeWith([kind, 'openssl', 'curl'], 'as a real server', () => {
+    it('a wrong password, and another user, are answered 530', async () => {
+      const server = await start(kind);
+      const wrong = await curl(server, '', '--user', `${server.user}:wrong`);
+      expect(wrong).toMatchObject({ code: 67, reply: 530 });
+      const nobody = await curl(server, '', '--user', `somebody:${server.password}`);
+      expect(nobody).toMatchObject({ code: 67, reply: 530 });
+    });
+
+    it('a login without TLS is refused before a password is sent', async () => {
+      const server = await start(kind);
+      const { reply, socket } = await speakPlainly(server, `USER ${server.user}`);
+      socket.destroy();
+      expect(reply).toBe(ANSWERS[kind].plainLogin);
+    });
+
+    it('a data connection with a TLS session of its own is refused where reuse is the default', async () => {
+      const server = await start(kind);
+      const { reply } = await curl(server, 'file', '--no-sessionid', '--upload-file', '/etc/hostname');
+      expect(reply).toBe(ANSWERS[kind].noReuse);
+    });
+
+    it('requireSessionReuse false takes such a data connection', async () => {
+      const server = await start(kind, { requireSessionReuse: false });
+      const { reply } = await curl(server, 'file', '--no-sessionid', '--upload-file', '/etc/hostname');
+      expect(reply).toBe(226);
+    });
+
+    it('an upload is continued after what is there, and a download too', async () => {
+      const server = await start(kind);
+      expect(await curl(server, 'file', '--upload-file', file)).toMatchObject({ code: 0, reply: 226 });
+      await truncate(join(server.folder, 'file'), 400_000);
+      const rest = await curl(server, 'file', '--continue-at', '-', '--upload-file', file);
+      expect(rest).toMatchObject({ code: 0, reply: 226 });
+      expect(rest.output).toContain('> APPE');
+      expect(await readFile(join(server.folder, 'file'))).toEqual(CONTENT);
+      const copy = join(folder, `copy-${kind}`);
+      await writeFile(copy, CONTENT.subarray(0, 300_000));
+      const back = await curl(server, 'file', '--continue-at', '-', '--output', copy);
+      expect(back.output).toContain('> REST 300000');
+      expect(await readFile(copy)).toEqual(CONTENT);
+    });
+
+    it('killed it is gone with its sessions, and restarted it is the same with the same files', async () => {
+      const server = await start(kind);
+      await curl(server, 'file', '--upload-file', file);
+      const { socket } = await speakPlainly(server, 'NOOP');
+      const closed = once(socket.on('error', () => {}), 'close');
+      await server.kill();
+      await closed;
+      expect(await isListening(server.port)).toBe(false);
+      await server.restart();
+      expect(await curl(server, 'file', '--head')).toMatchObject({ code: 0 });
+    });
+
+    it('each of several users sees its own folder as the root', async () => {
+      const server = await start(kind, { users: { 'site-a': 'a', 'site-b': 'b' } });
+      const { user, password, folder: home } = server.users['site-b'] ?? server;
+      await curl(server, 'file', '--user', `${user}:${password}`, '--upload-file', file);
+      expect(home).toBe(join(server.folder, 'b'));
+      expect(await readFile(join(home, 'file'))).toEqual(CONTENT);
+      const up = await curl(server, '../b/file', '--path-as-is', '--head');
+      expect(up.code).not.toBe(0);
+    });
+
+    it('a file that the test gave to the accounts can be renamed and deleted by them', async () => {
+      const server = await start(kind);
+      await writeFile(join(server.folder, 'one'), 'x');
+      await server.give(join(server.folder, 'one'));
+      const { code } = await curl(server, '', '-Q', 'RNFR one', '-Q', 'RNTO two', '-Q', 'DELE two');
+      expect(code).toBe(0);
+    });
+
+    it('one client more than maxClients is turned away', async () => {
+      const server = await start(kind, { maxClients: 1 });
+      const { socket } = await speakPlainly(server);
+      // ProFTPD counts those who have logged in; the download waits for a reader that never comes.
+      const login = kind === 'proftpd' ? await logInAndStay(server) : undefined;
+      expect(await curl(server, '')).toMatchObject({ reply: ANSWERS[kind].tooMany });
+      socket.destroy();
+      await login?.();
+    });
+
+    it('an upload beyond quotaBytes is refused as from a full server', async () => {
+      const server = await start(kind, { quotaBytes: 500_000 });
+      // curl gives up on the data connection and does not read the reply.
+      expect((await curl(server, 'file', '--upload-file', file)).code).not.toBe(0);
+    });
+
+    it('speaks no TLS version but those of tlsVersions', async () => {
+      const server = await start(kind, { tlsVersions: ['1.2'] });
+      expect((await curl(server, '', '--tlsv1.3')).code).toBe(35);
+      expect((await curl(server, '')).code).toBe(0);
+    });
+
+    it('a client without the certificate that requireClientCertificate asks for is turned away', async () => {
+      const [known, other] = [await makeCertificate('client'), await makeCertificate('client')];
+      const server = await start(kind, { requireClientCertificate: known.certificate });
+      const shown = join(folder, `client-${kind}.pem`);
+      expect((await curl(server, '')).code).not.toBe(0);
+      await writeFile(shown, other.certificate + other.privateKey);
+      expect((await curl(server, '', '--cert', shown)).code).not.toBe(0);
+      await writeFile(shown, known.certificate + known.privateKey);
+      expect((await curl(server, '', '--cert', shown)).code).toBe(0);
+    });
+
+    it('an expired certificate, and one for another name, are what the client objects to', async () => {
+      const expired = await start(kind, { certificate: { expired: true } });
+      expect(await curl(expired, '')).toMatchObject({ code: 60 });
+      const misnamed = await start(kind, { certificate: { name: 'elsewhere.test', selfSigned: true } });
+      expect(await curl(misnamed, '')).toMatchObject({ code: 60 });
+    });
+
+    it('through a line that is cut at random, an upload arrives whole and little is sent twice', async () => {
+      const server = await start(kind);
+      const cuts = randomCuts(7, 100_000, 300_000);
+      const line = await startCuttingProxy({ target: server, cutAfter: cuts });
+      stops.push(line.stop);
+      const url = ['--url', `ftp://${line.host}:${line.port}/file`];
+      let attempts = 0;
+      for (let done = false; !done && attempts < 20; attempts += 1) {
+        const resume = attempts === 0 ? [] : ['--continue-at', '-'];
+        done = (await curl(server, '', ...url, ...resume, '--upload-file', file)).code === 0;
+      }
+      expect(await readFile(join(server.folder, 'file'))).toEqual(CONTENT);
+      expect(line.cuts).toBeGreaterThan(2);
+      expect(line.carried.data.up).toBeGreaterThan(SIZE_BYTES);
+    });
+  });
+});

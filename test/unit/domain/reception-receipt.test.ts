@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
+import {
+  advanceReception,
+  nextReceptionSteps,
+  type Reception,
+  receptionState,
+} from '../../../src/domain/reception.js';
+
+const about = parseEnvelopeId('6ba7b810-9dad-41d1-80b4-00c04fd430c8');
+const opened: Reception = {
+  id: parseEnvelopeId('6ba7b811-9dad-41d1-80b4-00c04fd430c8'),
+  revision: 2,
+  senderId: 'b',
+  senderName: 'B',
+  manifestSha256: 'ab',
+  sizeBytes: 1,
+  receivedAtMs: 1,
+  progress: 'opened',
+  pacs: {},
+  steps: [],
+};
+
+describe('an envelope that held a receipt', () => {
+  it('is done, and nothing is owed for it', () => {
+    const record = advanceReception(opened, { type: 'receipt', receiptFor: about }, 2);
+    expect(receptionState(record)).toBe('confirmed');
+    expect(nextReceptionSteps(record)).toEqual([]);
+  });
+
+  it('waits for an operator when it was a bad one, and still nothing is owed', () => {
+    const problem = { code: 'RECEIPT_INVALID', message: 'm', stage: 'verify', atMs: 2 } as const;
+    const record = advanceReception(opened, { type: 'receipt', receiptFor: about, problem }, 2);
+    expect(receptionState(record)).toBe('quarantined');
+    expect(nextReceptionSteps(record)).toEqual([]);
+    const again = advanceReception(record, { type: 'retried' }, 3);
+    expect(nextReceptionSteps(again)).toEqual([{ stage: 'open' }]);
+  });
+
+  it('is known for what it is only when it has been opened', () => {
+    const received = { ...opened, progress: 'received' } as const;
+    expect(() => advanceReception(received, { type: 'receipt', receiptFor: about }, 2)).toThrow(
+      expect.objectContaining({ code: 'FAULT' }),
+    );
+  });
+});
