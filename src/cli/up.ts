@@ -1,8 +1,10 @@
-/** `drawbridge up`: everything one site needs, on this machine, until it is told to stop. */
+/** `drawbridge up`: everything one site, or one hub, needs on this machine, until it is told to stop. */
 import { Command } from 'commander';
 import { ensureSite, type FirstRun } from '../compose/first-run.js';
+import { startHub } from '../compose/hub.js';
 import { startBridge } from '../compose/supervisor.js';
-import { createLog } from '../observe/log.js';
+import type { Settings } from '../config/settings.js';
+import { createLog, type Log } from '../observe/log.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { type JsonOption, printResult } from './output.js';
 import { untilStopped } from './stop-signal.js';
@@ -11,7 +13,9 @@ const CLOSE_GRACE_MS = 10_000;
 
 export function upCommand(): Command {
   return new Command('up')
-    .description('run the bridge: DICOM, API, dashboard, workers, and a Redis if none is configured')
+    .description(
+      'run the bridge: DICOM, API, dashboard, workers, and a Redis if none is configured; or a hub, if its role says so',
+    )
     .addOption(configOption())
     .option('--json', 'one JSON object on standard output, once it listens')
     .action(async (options: ConfigOption & JsonOption) => {
@@ -20,6 +24,10 @@ export function upCommand(): Command {
       const first = await ensureSite(path, process.env);
       tellFirstRun(first);
       const log = createLog(first.settings.log.level, { service: 'gateway' });
+      if (first.settings.role === 'hub') {
+        await runHub(first.settings, log, options, stopped);
+        return;
+      }
       const bridge = await startBridge(
         first.settings,
         path,
@@ -39,6 +47,16 @@ export function upCommand(): Command {
       tell('stopping');
       await bridge.close(CLOSE_GRACE_MS);
     });
+}
+
+async function runHub(settings: Settings, log: Log, options: JsonOption, stopped: Promise<unknown>): Promise<void> {
+  const hub = await startHub(settings, log);
+  tell(`listening: hub for ${settings.peers.length} sites, API on port ${hub.ports.https}`);
+  tell(`dashboard: http://${settings.dashboard.host}:${hub.ports.dashboard}/`);
+  if (options.json === true) printResult(options, { ports: hub.ports }, '');
+  await stopped;
+  tell('stopping');
+  await hub.close(CLOSE_GRACE_MS);
 }
 
 /** Tells what the first run made. */

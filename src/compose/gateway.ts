@@ -10,6 +10,7 @@ import { createDashboardApp } from '../http/dashboard-app.js';
 import { createPeerApp } from '../http/peer-app.js';
 import type { PeerApi } from '../http/ports.js';
 import { type HttpListener, listenPlain, listenTls } from '../http/server.js';
+import { createUploads, type Uploads } from '../http/tus/uploads.js';
 import { discardUnacknowledged } from '../inbound/recover.js';
 import { createFeeding } from '../outbound/feeding.js';
 import { createIntake } from '../outbound/intake.js';
@@ -48,6 +49,9 @@ export interface GatewayOptions {
 
 /** Half-made things of other hosts' workers are left alone for this long. */
 const FOREIGN_SCRATCH_MS = 48 * 3600 * 1000;
+/** An upload in pieces of which nothing came for so long is forgotten. */
+const UPLOAD_EXPIRY_MS = 7 * 24 * 3600 * 1000;
+const UPLOAD_SWEEP_MS = 10 * 60 * 1000;
 
 /**
  * @param openContext opens the site with the listeners that this gateway needs
@@ -155,9 +159,16 @@ export async function startGateway(
     exchanges: () => Promise.all(site.lines.inboxes.map((exchange) => viewExchange(layout, exchange))),
     subscribe: changes.subscribe,
   });
-  const peerListener = settings.https.listen
-    ? await listenForPeers(site, createPeerApi(site, inbound, outbound, admission))
-    : undefined;
+  const api = createPeerApi(site, inbound, outbound, admission);
+  const uploads = createUploads({
+    ...api,
+    folder: layout.uploads,
+    maxBytes: settings.https.maxEnvelopeBytes,
+    log,
+    expiryMs: UPLOAD_EXPIRY_MS,
+  });
+  const sweeping = setInterval(() => void tolerant(() => uploads.sweep(clock.now()), log), UPLOAD_SWEEP_MS);
+  const peerListener = settings.https.listen ? await listenForPeers(site, api, uploads) : undefined;
   const dashboard = await listenPlain({
     host: settings.dashboard.host,
     port: settings.dashboard.port,
@@ -184,6 +195,7 @@ export async function startGateway(
     },
     async close(graceMs) {
       closing = true;
+      clearInterval(sweeping);
       await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
       await completion.stop();
       await housekeeping.stop();
@@ -194,12 +206,12 @@ export async function startGateway(
   };
 }
 
-function listenForPeers(site: SiteContext, api: PeerApi): Promise<HttpListener> {
+function listenForPeers(site: SiteContext, api: PeerApi, uploads: Uploads): Promise<HttpListener> {
   const { settings, keys, peers, log } = site;
   return listenTls({
     host: settings.https.host,
     port: settings.https.port,
-    app: createPeerApp(api, { log, maxEnvelopeBytes: settings.https.maxEnvelopeBytes }),
+    app: createPeerApp(api, { log, maxEnvelopeBytes: settings.https.maxEnvelopeBytes, uploads }),
     certificate: keys.tls.certificate,
     privateKey: keys.tls.privateKey,
     authorities: [...peers.values()].flatMap((peer) => peer.certificateAuthority ?? []),
@@ -219,11 +231,11 @@ function toRoute(route: SiteContext['settings']['routes'][number]) {
   };
 }
 
-/** The records are written before the queue is told, so a queue that is away costs nothing but time. */
+/** What fails here is made up for later: the records are on the disk, and know what is still to be done. */
 async function tolerant(work: () => Promise<unknown>, log: SiteContext['log']): Promise<void> {
   try {
     await work();
   } catch (error) {
-    log.warn({ event: 'recovery.postponed', reason: String(error) });
+    log.warn({ event: 'housekeeping.postponed', reason: String(error) });
   }
 }

@@ -17,7 +17,7 @@ const URGENT_WAIT_MS = 1_000;
 /** …the others after this time at the earliest, one behind the other… */
 const FIRST_WAIT_MS = 2_000;
 const SPACING_MS = 200;
-/** …and in a crowd too large for that (300), somewhere in the latter half of this. */
+/** …and in a crowd too large for that (290), somewhere in the latter half of this. */
 const LONGEST_WAIT_MS = 60_000;
 
 /** A job that was turned away. */
@@ -31,6 +31,8 @@ export interface WaitingJob {
 interface Remembered extends WaitingJob {
   /** When it comes back by itself, in milliseconds since the epoch. */
   dueMs: number;
+  /** It is out of our hands: somebody who works on a job cannot be called. */
+  isBack: boolean;
   /** Until when its place is kept; 0 when it was not called. */
   keptUntilMs: number;
 }
@@ -45,38 +47,40 @@ export class LaneCrowd {
   readonly #called = new Set<Remembered>();
   #lastSlotMs = 0;
 
-  isEmpty(nowMs: number): boolean {
-    return this.calledUpTo('low', nowMs) === 0 && this.first(nowMs) === undefined;
+  isEmpty(): boolean {
+    return this.#size() === 0;
   }
 
-  /** In how many milliseconds a job that is turned away now must come back by itself. */
-  waitMs(priority: Priority, nowMs: number): number {
-    if (priority === 'stat') return URGENT_WAIT_MS;
-    const slotMs = Math.max(nowMs + FIRST_WAIT_MS, this.#lastSlotMs + SPACING_MS);
-    if (slotMs > nowMs + LONGEST_WAIT_MS) return Math.round((LONGEST_WAIT_MS / 2) * (1 + Math.random()));
-    this.#lastSlotMs = slotMs;
-    return slotMs - nowMs;
-  }
-
-  /** Remembers a job that was turned away; one that was before keeps its old place. */
-  remember(job: WaitingJob, dueMs: number): void {
+  /**
+   * Remembers a job that is turned away; one that was before keeps its old place.
+   * @returns in how many milliseconds it must come back by itself
+   */
+  turnAway(job: WaitingJob, nowMs: number): number {
+    const waitMs = this.#waitMs(job.priority, nowMs);
     const waiting = this.#waiting[job.priority];
     const before = waiting.get(job.jobId);
     if (before !== undefined) {
-      before.dueMs = dueMs;
       this.#uncall(before);
+      before.dueMs = nowMs + waitMs;
+      before.isBack = false;
     } else if (this.#size() < MOST_REMEMBERED) {
-      waiting.set(job.jobId, { ...job, dueMs, keptUntilMs: 0 });
+      waiting.set(job.jobId, { ...job, dueMs: nowMs + waitMs, isBack: false, keptUntilMs: 0 });
     }
+    return waitMs;
+  }
+
+  /** The job is back in Redis, and may be called. */
+  wentBack({ jobId, priority }: WaitingJob): void {
+    const job = this.#waiting[priority].get(jobId);
+    if (job !== undefined) job.isBack = true;
   }
 
   /** Of those that wait and are not on their way: the most urgent, and of these the one that has waited longest. */
   first(nowMs: number): WaitingJob | undefined {
     for (const priority of PRIORITIES) {
       for (const job of this.#waiting[priority].values()) {
-        if (job.keptUntilMs > nowMs) continue;
-        if (job.dueMs + GRACE_MS > nowMs) return job;
-        this.forget(job.jobId);
+        if (job.dueMs + GRACE_MS <= nowMs) this.forget(job.jobId);
+        else if (job.isBack && job.keptUntilMs <= nowMs) return job;
       }
     }
     return undefined;
@@ -117,6 +121,17 @@ export class LaneCrowd {
   #uncall(job: Remembered): void {
     job.keptUntilMs = 0;
     this.#called.delete(job);
+  }
+
+  #waitMs(priority: Priority, nowMs: number): number {
+    if (priority === 'stat') return URGENT_WAIT_MS;
+    const firstMs = nowMs + FIRST_WAIT_MS;
+    // Times that were given to jobs which have been called since are free again.
+    const lastMs = firstMs + this.#size() * SPACING_MS;
+    const slotMs = Math.min(Math.max(firstMs, this.#lastSlotMs + SPACING_MS), lastMs);
+    if (slotMs > nowMs + LONGEST_WAIT_MS) return Math.round((LONGEST_WAIT_MS / 2) * (1 + Math.random()));
+    this.#lastSlotMs = slotMs;
+    return slotMs - nowMs;
   }
 
   #size(): number {

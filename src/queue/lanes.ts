@@ -10,7 +10,7 @@
  *
  * So a free place is idle, while somebody waits for it, no longer than Redis takes to hand a called job to a worker:
  * milliseconds. Where several processes share the queue, another one may take the called job and turn it away; the
- * call is repeated every 0.1 s until ours has it.
+ * call is repeated every 0.1 s until ours has it. What only another process has turned away cannot be called by ours.
  *
  * Nobody is called into the lane of a peer that cannot be reached, nor is who was not remembered. They come by
  * themselves: an urgent one every second; of the others the first after 2 s and each further one 0.2 s behind, a crowd
@@ -44,8 +44,8 @@ export type StepEnd = 'succeeded' | 'unreachable' | 'other';
 export type Entry =
   /** `leave` frees the place; to be called once. */
   | { readonly type: 'entered'; leave(end: StepEnd): void }
-  /** `remember` is to be called when the job has been put back; before that nobody could call it. */
-  | { readonly type: 'turned-away'; readonly comesBackAtMs: number; remember(): void };
+  /** `wentBack` is to be called when the job is back in Redis; before that nobody could call it. */
+  | { readonly type: 'turned-away'; readonly comesBackAtMs: number; wentBack(): void };
 
 export interface ArrivingJob {
   readonly jobId: string;
@@ -162,7 +162,7 @@ export function createLanes(options: LanesOptions): Lanes {
     occupied -= 1;
     lane.taken -= 1;
     if (end !== 'other') lane.isUnreachable = end === 'unreachable';
-    if (lane.taken === 0 && !lane.isUnreachable && lane.crowd.isEmpty(now())) lanes.delete(name);
+    if (lane.taken === 0 && !lane.isUnreachable && lane.crowd.isEmpty()) lanes.delete(name);
     callIn(MOST_CALLS_IN_VAIN);
   };
 
@@ -193,12 +193,12 @@ export function createLanes(options: LanesOptions): Lanes {
       }
       turnedAway += 1;
       const waiting = { jobId, priority, since: turnedAway };
-      const comesBackAtMs = now() + lane.crowd.waitMs(priority, now());
+      const nowMs = now();
       return {
         type: 'turned-away',
-        comesBackAtMs,
-        remember() {
-          lane.crowd.remember(waiting, comesBackAtMs);
+        comesBackAtMs: nowMs + lane.crowd.turnAway(waiting, nowMs),
+        wentBack() {
+          lane.crowd.wentBack(waiting);
           callIn(MOST_CALLS_IN_VAIN);
         },
       };

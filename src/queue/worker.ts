@@ -104,7 +104,7 @@ export function startStageWorker(options: StageWorkerOptions): StageWorker {
     }
     if (entry.type === 'turned-away') {
       await job.moveToDelayed(entry.comesBackAtMs, token);
-      entry.remember();
+      entry.wentBack();
       throw new DelayedError();
     }
     let end: StepEnd = 'other';

@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
 import { makePair, type TestBridge } from '../support/bridge.js';
-import { dataSetFacts, readDataSets } from '../support/data-sets.js';
+import { readDataSets, storedIn } from '../support/data-sets.js';
 import { storescu } from '../support/dcmtk.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { describeWith } from '../support/tools.js';
@@ -39,11 +39,6 @@ describeWith(['dcmtk', 'orthanc', 'redis'], 'bridges that are killed', () => {
     bridges = [pair.a, pair.b];
     await Promise.all(bridges.map((bridge) => bridge.start()));
     return { ...pair, orthanc };
-  };
-
-  const stored = async (pacs: Orthanc) => {
-    const found = await Promise.all((await pacs.instances()).map((id) => pacs.downloadInstance(id)));
-    return new Map(found.map(dataSetFacts).map((facts) => [facts.sopInstanceUid, facts]));
   };
 
   it(
@@ -78,7 +73,7 @@ describeWith(['dcmtk', 'orthanc', 'redis'], 'bridges that are killed', () => {
         },
         { timeoutMs: 90_000, what: 'every delivery is verified' },
       );
-      expect(await stored(pacs)).toEqual(await readDataSets(sent));
+      expect(await storedIn(pacs)).toEqual(await readDataSets(sent));
       await until(async () => (await b.receptions()).every(({ state }) => state === 'confirmed'), {
         timeoutMs: 90_000,
         what: 'every reception is confirmed',
@@ -110,7 +105,7 @@ describeWith(['dcmtk', 'orthanc', 'redis'], 'bridges that are killed', () => {
         timeoutMs: LONG_MS,
         what: 'the delivery is verified',
       });
-      expect(await stored(pacs)).toEqual(await readDataSets(paths));
+      expect(await storedIn(pacs)).toEqual(await readDataSets(paths));
     },
     LONG_MS,
   );

@@ -10,7 +10,7 @@ import { afterEach, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
 import { makePairVia, type TestBridge } from '../support/bridge.js';
 import { type CuttingProxy, randomCuts, startCuttingProxy } from '../support/cutting-proxy.js';
-import { dataSetFacts, readDataSets } from '../support/data-sets.js';
+import { readDataSets, storedIn } from '../support/data-sets.js';
 import { storescu } from '../support/dcmtk.js';
 import { type FtpServer, startFtpServer } from '../support/ftp-servers.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
@@ -105,10 +105,7 @@ describeWith(['dcmtk', 'orthanc', 'redis', 'vsftpd'], 'two sites with an FTPS se
       await there.restart();
       for (const [index, bridge] of [a, b].entries()) {
         await verified(bridge);
-        const archive = archives[1 - index];
-        const ids = (await archive?.instances()) ?? [];
-        const found = await Promise.all(ids.map((id) => archive?.downloadInstance(id) ?? Buffer.alloc(0)));
-        const stored = new Map(found.map(dataSetFacts).map((facts) => [facts.sopInstanceUid, facts]));
+        const stored = await storedIn(archives[1 - index] as Orthanc);
         expect(stored).toEqual(await readDataSets(sent[index] ?? []));
       }
       await until(async () => (await left(there)).length === 0, { what: 'the inboxes are empty' });

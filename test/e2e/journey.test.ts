@@ -8,7 +8,7 @@ import { storeInstances } from '../../src/dimse/store-scu.js';
 import { parseAeTitle } from '../../src/domain/ae-title.js';
 import { readBytesFrom, readInstanceMeta } from '../../src/spool/instance-file.js';
 import { makePair, type TestBridge } from '../support/bridge.js';
-import { dataSetFacts, readDataSets } from '../support/data-sets.js';
+import { readDataSets, storedIn } from '../support/data-sets.js';
 import { dcmsend, echoscu, storescu } from '../support/dcmtk.js';
 import { type Orthanc, startOrthanc } from '../support/orthanc.js';
 import { describeWith } from '../support/tools.js';
@@ -45,10 +45,7 @@ describeWith(['dcmtk', 'orthanc', 'redis'], 'a study from a modality to a PACS a
     await rm(files, { recursive: true, force: true });
   }, LONG_MS);
 
-  const stored = async () => {
-    const found = await Promise.all((await orthanc.instances()).map((id) => orthanc.downloadInstance(id)));
-    return new Map(found.map(dataSetFacts).map((facts) => [facts.sopInstanceUid, facts]));
-  };
+  const stored = () => storedIn(orthanc);
 
   const sendAsTheyAre = async (made: readonly MadeInstance[]) => {
     const summary = await storeInstances({

@@ -3,7 +3,12 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFtpsTransport, type FtpsOptions } from '../../src/transport/ftps/transport.js';
 import { type TransportUnderTest, transportConformance } from '../conformance/transport.js';
-import { type FtpServer, type FtpServerKind, type FtpServerOptions, startFtpServer } from '../support/ftp-servers.js';
+import {
+  type FtpServer,
+  type FtpServerKind,
+  type FtpServerOptions,
+  startFtpServer,
+} from '../support/ftp-servers.js';
 import { describeWith } from '../support/tools.js';
 
 const VARIANTS: readonly { kind: FtpServerKind; title: string; options?: FtpServerOptions; move?: true }[] = [

@@ -188,7 +188,8 @@ export async function findIn(folder: string, needles: readonly (string | Buffer)
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const bytes = entry.isFile() ? await readFile(path) : Buffer.alloc(0);
-    for (const needle of needles) if (bytes.includes(needle) || path.includes(String(needle))) found.push(path);
+    for (const needle of needles)
+      if (bytes.includes(needle) || path.includes(String(needle))) found.push(path);
   }
   return found;
 }

@@ -221,14 +221,16 @@ it('asks what is there, and fetches and brings receipts', async () => {
       for await (const chunk of request) brought.push(String(chunk));
       response.writeHead(204).end();
     } else if (request.url === `/api/jmix/${ID}/status`) {
-      response.writeHead(200).end(JSON.stringify({ manifest_sha256: 'ab' }));
+      response.writeHead(200).end(JSON.stringify({ manifest_sha256: MANIFEST_SHA256 }));
     } else {
       response.writeHead(404).end();
     }
   });
   await put(url).catch(() => undefined);
   const { signal } = new AbortController();
-  expect(await transport?.probe(ID, signal)).toEqual({ manifestSha256: 'ab' });
+  const envelope = { id: ID, folder, manifestSha256: MANIFEST_SHA256 };
+  expect(await transport?.probe(envelope, signal)).toBe('same');
+  expect(await transport?.probe({ ...envelope, manifestSha256: '0'.repeat(64) }, signal)).toBe('other');
   expect(await transport?.fetchReceipt(ID, signal)).toBeUndefined();
   await transport?.sendReceipt(ID, Buffer.from('a.b.c'), signal);
   expect(brought.at(-1)).toBe('a.b.c');

@@ -26,6 +26,20 @@ export function dataSetFacts(file: Buffer): DataSetFacts {
   };
 }
 
+/** What a PACS holds, by SOP Instance UID; one after the other, since Orthanc closes connections when it is busy. */
+export async function storedIn(archive: {
+  instances(): Promise<string[]>;
+  downloadInstance(id: string): Promise<Buffer>;
+}): Promise<Map<string, DataSetFacts>> {
+  const found = new Map<string, DataSetFacts>();
+  for (const id of await archive.instances()) {
+    const facts = dataSetFacts(await archive.downloadInstance(id));
+    if (found.has(facts.sopInstanceUid)) throw new Error('the PACS holds an instance twice');
+    found.set(facts.sopInstanceUid, facts);
+  }
+  return found;
+}
+
 /** By SOP Instance UID. */
 export async function readDataSets(paths: readonly string[]): Promise<Map<string, DataSetFacts>> {
   const facts = await Promise.all(paths.map(async (path) => dataSetFacts(await readFile(path))));

@@ -6,7 +6,7 @@
 import { MemoryLocker, Server } from '@tus/server';
 import { isEnvelopeId } from '../../domain/envelope-id.js';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { makeFolder } from '../../spool/atomic.js';
+import { classifyDiskError, makeFolder } from '../../spool/atomic.js';
 import {
   bringsManifest,
   formatUploadName,
@@ -43,6 +43,7 @@ export interface PeerUploads {
   finish(name: string): Promise<void>;
 }
 
+/** @throws SPOOL_WRITE_FAILED when the folder cannot be made */
 export async function openPeerUploads(options: PeerUploadsOptions): Promise<PeerUploads> {
   const { folder, peerId, api } = options;
   const finishing = new Map<string, Promise<void>>();
@@ -55,7 +56,9 @@ export async function openPeerUploads(options: PeerUploadsOptions): Promise<Peer
     return held !== undefined && bringsManifest(name, held.manifestSha256);
   };
 
-  await makeFolder(folder);
+  await makeFolder(folder).catch((error: unknown) => {
+    throw classifyDiskError(error);
+  });
   const store = new UploadStore(folder, isHeld);
 
   const takeOver = async (name: string): Promise<void> => {

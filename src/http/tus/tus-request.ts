@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ReadableStream } from 'node:stream/web';
+import type { ErrorCode } from '../../errors/codes.js';
 import { GatewayError, isGatewayError, toGatewayError } from '../../errors/gateway-error.js';
 import { gathered } from '../../jmix/gathered.js';
 import { askForBody } from '../request-body.js';
@@ -49,16 +50,17 @@ async function* arriving(
   stop: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   askForBody(request, response);
-  const stopped = new Promise<{ readonly done: true }>((resolve) => {
-    const end = () => resolve({ done: true });
-    if (stop.aborted) end();
-    else stop.addEventListener('abort', end, { once: true });
-  });
   // Not destroyed with the iterator: its socket is needed for the answer.
   const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let end: () => void = () => undefined;
+  stop.addEventListener('abort', () => end(), { once: true });
   try {
-    for (;;) {
-      const next = await Promise.race([chunks.next(), stopped]);
+    while (!stop.aborted) {
+      // A promise for each chunk: one for all, in a race with each, would keep all chunks until it is settled.
+      const next = await new Promise<IteratorResult<Buffer>>((resolve, reject) => {
+        end = () => resolve({ done: true, value: undefined });
+        chunks.next().then(resolve, reject);
+      });
       if (next.done === true) return;
       yield next.value;
     }
@@ -67,7 +69,7 @@ async function* arriving(
   }
 }
 
-/** Statuses of the protocol that none of our codes has by itself. */
+/** What is answered to a request that the tus server refuses. */
 export interface TusRefusal {
   readonly error: GatewayError;
   /** Where the protocol wants another one than the code has. */
@@ -85,8 +87,7 @@ export function refusalOf(reason: unknown): TusRefusal {
 
 /** @param status with which the tus server refuses, 400 or above */
 export function statusRefusal(status: number, cause?: unknown): TusRefusal {
-  const refuse = (code: ConstructorParameters<typeof GatewayError>[0], message: string) =>
-    new GatewayError(code, message, { cause });
+  const refuse = (code: ErrorCode, message: string) => new GatewayError(code, message, { cause });
   switch (status) {
     case 404:
     case 410:

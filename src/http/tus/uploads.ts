@@ -44,6 +44,7 @@ export interface Uploads {
 
 type Handler = RequestHandler<Record<string, string>, unknown, unknown, unknown, PeerLocals>;
 
+/** For one process: who writes to an upload is known in memory alone. */
 export function createUploads(options: UploadsOptions): Uploads {
   const { folder, maxBytes, log } = options;
   const owners = new Map<string, Promise<PeerUploads>>();

@@ -3,9 +3,9 @@
  * PATCH sends the rest as one stream. The address is computed (resumable-name.ts), so nothing is remembered here, and
  * where a peer says that the upload lies is not followed.
  *
- * Not with tus-js-client: what it could take from us are these three requests, and to import it replaces
- * `process.emit`, `process.reallyExit` and `fs.close` and listens to every signal, which a service that stops in order
- * cannot have. Our tests upload with it, as a stranger would.
+ * Not with tus-js-client: its streams are held in memory chunk by chunk and cannot start at an offset, and to import it
+ * replaces `process.emit`, `process.reallyExit` and `fs.close` and listens to every signal, which a service that stops in
+ * order cannot have. Our tests upload with it, as a stranger would.
  */
 import type { Agent } from 'node:https';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
@@ -70,7 +70,10 @@ export async function putResumable(
     const from: number = offset ?? 0;
     const outcome = await sendFrom(peer, envelope, from, { ...options, onSent });
     if (outcome.kind === 'broken') {
-      offset = await resumableOffset(peer, envelope, signal).catch(() => undefined);
+      offset = await resumableOffset(peer, envelope, signal).catch((error: unknown) => {
+        if (signal.aborted) throw error;
+        return undefined;
+      });
       if (offset === undefined || offset <= from) throw outcome.error;
       continue;
     }

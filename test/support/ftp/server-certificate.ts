@@ -39,27 +39,18 @@ export async function makeServerCertificate(
   const name = options.name ?? 'localhost';
   const addresses = options.name === undefined ? ',IP:127.0.0.1,IP:127.0.0.2' : '';
   await writeFile(path('server.ext'), `subjectAltName=DNS:${name}${addresses}\n`);
-  await openssl(
-    'req',
-    '-new',
-    ...NEW_KEY,
-    '-subj',
-    `/CN=${name}`,
-    '-keyout',
-    'server.key',
-    '-out',
-    'server.csr',
-  );
+  const request = ['-subj', `/CN=${name}`, '-keyout', 'server.key', '-out', 'server.csr'];
+  const ca = ['-subj', '/CN=test CA', '-days', '2', '-keyout', 'ca.key', '-out', 'ca.pem'];
+  await Promise.all([
+    openssl('req', '-new', ...NEW_KEY, ...request),
+    ...(options.selfSigned ? [] : [openssl('req', '-x509', ...NEW_KEY, ...ca)]),
+  ]);
   const signer = options.selfSigned
     ? ['-signkey', 'server.key']
     : ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'];
-  if (!options.selfSigned) {
-    const ca = ['-subj', '/CN=test CA', '-days', '2', '-keyout', 'ca.key', '-out', 'ca.pem'];
-    await openssl('req', '-x509', ...NEW_KEY, ...ca);
-  }
   const days = options.expired ? '-1' : '2';
-  const request = ['-in', 'server.csr', '-out', 'server.pem', '-extfile', 'server.ext', '-days', days];
-  await openssl('x509', '-req', ...request, ...signer);
+  const files = ['-in', 'server.csr', '-out', 'server.pem', '-extfile', 'server.ext'];
+  await openssl('x509', '-req', ...files, '-days', days, ...signer);
   const certificate = await readFile(path('server.pem'), 'utf8');
   const caFile = path(options.selfSigned ? 'server.pem' : 'ca.pem');
   const chain = options.selfSigned ? certificate : certificate + (await readFile(caFile, 'utf8'));

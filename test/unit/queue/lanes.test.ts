@@ -20,11 +20,11 @@ function setUp(choice: Partial<LanesOptions> = {}) {
   });
   const enter = async (id: string, priority: Priority = 'routine') => {
     const entry = await lanes.enter({ jobId: id, id, priority });
-    if (entry.type === 'turned-away') entry.remember();
+    if (entry.type === 'turned-away') entry.wentBack();
     return entry;
   };
   const enters = async (id: string, priority?: Priority) => (await enter(id, priority)).type === 'entered';
-  return { enter, enters, calls, gone, clock };
+  return { lanes, enter, enters, calls, gone, clock };
 }
 
 function leave(entry: Entry | undefined, end: StepEnd = 'succeeded'): void {
@@ -146,6 +146,16 @@ describe('a free place', () => {
     expect(await enters('a-routine')).toBe(false);
   });
 
+  it('is nobody’s to be called to who is not back yet', async () => {
+    const { enter, calls, lanes } = setUp({ perLane: 1 });
+    const first = await enter('a-1');
+    const second = await lanes.enter({ jobId: 'a-2', id: 'a-2', priority: 'routine' });
+    leave(first);
+    expect(calls).toEqual([]);
+    if (second.type === 'turned-away') second.wentBack();
+    expect(calls).toEqual(['a-2']);
+  });
+
   it('keeps the turn of one who came by itself in between', async () => {
     const { enter, calls } = setUp({ perLane: 1 });
     const first = await enter('a-1');
@@ -231,6 +241,18 @@ describe('a crowd', () => {
   it('comes back one by one, the first after two seconds, so that a place is never free for long', async () => {
     const expected = Array.from({ length: 250 }, (_, at) => 2_000 + at * 200);
     expect(await waits(250, 'routine')).toEqual(expected);
+  });
+
+  it('that has gone leaves no long wait behind', async () => {
+    const { enter, calls, clock } = setUp({ perLane: 1 });
+    let inside = await enter('a-0');
+    for (let job = 1; job <= 100; job += 1) await enter(`a-${job}`);
+    for (let job = 1; job <= 100; job += 1) {
+      leave(inside);
+      inside = await enter(`a-${job}`);
+    }
+    expect(calls).toHaveLength(100);
+    expect(await enter('a-new')).toMatchObject({ comesBackAtMs: clock.nowMs + 2_000 });
   });
 
   it('of 10 000 comes back within a minute, some of it all the time', async () => {
