@@ -49,7 +49,12 @@ export function upCommand(): Command {
     });
 }
 
-async function runHub(settings: Settings, log: Log, options: JsonOption, stopped: Promise<unknown>): Promise<void> {
+async function runHub(
+  settings: Settings,
+  log: Log,
+  options: JsonOption,
+  stopped: Promise<unknown>,
+): Promise<void> {
   const hub = await startHub(settings, log);
   tell(`listening: hub for ${settings.peers.length} sites, API on port ${hub.ports.https}`);
   tell(`dashboard: http://${settings.dashboard.host}:${hub.ports.dashboard}/`);

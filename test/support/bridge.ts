@@ -21,6 +21,7 @@ export interface TestBridge {
   readonly id: string;
   readonly folder: string;
   readonly dimsePort: number;
+  readonly httpsPort: number;
   readonly card: PartnerCard;
   /** Replaces parts of the config; takes effect at the next start. */
   configure(config: Readonly<Record<string, unknown>>): Promise<void>;
@@ -88,6 +89,7 @@ export async function makeBridge(id: string): Promise<TestBridge> {
     id,
     folder,
     dimsePort: ports.dimse,
+    httpsPort: ports.https,
     card,
     async configure(changes) {
       config = { ...config, ...changes };

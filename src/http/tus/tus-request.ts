@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ReadableStream } from 'node:stream/web';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ErrorCode } from '../../errors/codes.js';
 import { GatewayError, isGatewayError, toGatewayError } from '../../errors/gateway-error.js';
 import { gathered } from '../../jmix/gathered.js';
@@ -18,10 +19,14 @@ const PROTOCOL_HEADERS = [
   'upload-concat',
 ];
 const BODY_HEADERS = ['content-type', 'content-length'];
+/** From a dead connection nothing comes for this long. */
+const QUIET_MS = 50;
+/** One that is alive all the same is not listened to for longer. */
+const MAX_DRAIN_MS = 1_000;
 
 /**
  * @param address path with the upload's name; the host in it means nothing
- * @param stop ends the body as if no more would come
+ * @param stop ends the body, after what has arrived, as if no more would come
  */
 export function toTusRequest(
   request: IncomingMessage,
@@ -52,20 +57,38 @@ async function* arriving(
   askForBody(request, response);
   // Not destroyed with the iterator: its socket is needed for the answer.
   const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let count = 0;
   let end: () => void = () => undefined;
-  stop.addEventListener('abort', () => end(), { once: true });
+  let isOver = false;
+  const stopWhenQuiet = async () => {
+    await whenQuiet(() => count);
+    isOver = true;
+    end();
+  };
+  stop.addEventListener('abort', () => void stopWhenQuiet(), { once: true });
   try {
-    while (!stop.aborted) {
+    while (!isOver) {
       // A promise for each chunk: one for all, in a race with each, would keep all chunks until it is settled.
       const next = await new Promise<IteratorResult<Buffer>>((resolve, reject) => {
         end = () => resolve({ done: true, value: undefined });
         chunks.next().then(resolve, reject);
       });
       if (next.done === true) return;
+      count += 1;
       yield next.value;
     }
   } catch {
     // The sender comes again.
+  }
+}
+
+/** Resolves when `count` stands still, since what lies in the socket has arrived as well; or has not for long. */
+async function whenQuiet(count: () => number): Promise<void> {
+  const deadlineMs = Date.now() + MAX_DRAIN_MS;
+  let before = -1;
+  while (count() !== before && Date.now() < deadlineMs) {
+    before = count();
+    await pause(QUIET_MS);
   }
 }
 
