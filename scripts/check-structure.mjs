@@ -46,7 +46,6 @@ const LIBRARIES = {
   'basic-ftp': { folders: ['src/transport'] },
   '@tus/server': { folders: ['src/http'] },
   '@tus/file-store': { folders: ['src/http'] },
-  'tus-js-client': { folders: ['src/transport'] },
   yauzl: { folders: ['src/jmix'] },
   ajv: { folders: ['src/jmix'] },
   'ajv-formats': { folders: ['src/jmix'] },

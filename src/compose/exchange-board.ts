@@ -82,6 +82,7 @@ export async function readExchangeState(layout: Layout, name: string): Promise<E
 
 /** As the dashboard shows it. */
 export async function viewExchange(layout: Layout, { name, type }: Exchange): Promise<ExchangeView> {
+  const adviceFor = (code: ErrorCode) => ADVICE[type][code] ?? CODES[code].advice;
   const state = (await readExchangeState(layout, name)) ?? emptyState(name);
   const { error, troubles, lookedAtMs, waitingCount, waitingBytes } = state;
   return {
@@ -90,16 +91,45 @@ export async function viewExchange(layout: Layout, { name, type }: Exchange): Pr
     waitingCount,
     waitingBytes,
     ...(lookedAtMs === 0 ? {} : { lookedAtMs }),
-    ...(error === undefined ? {} : { error: { ...error, advice: CODES[error.code].advice } }),
+    ...(error === undefined ? {} : { error: { ...error, advice: adviceFor(error.code) } }),
     troubles: troubles.map(({ id, code, message, atMs }) => ({
       id,
       code,
       message,
       atMs,
-      advice: CODES[code].advice,
+      advice: adviceFor(code),
     })),
   };
 }
+
+const SERVER_ADVICE: Partial<Record<ErrorCode, string>> = {
+  PEER_BUSY: 'nothing, unless it lasts: then ask the people who run it how many connections a site may open',
+  PEER_UNTRUSTED:
+    'compare the fingerprint with the people who run it, by telephone, before changing the pin in exchanges',
+  ENVELOPE_INCOMPLETE: 'nothing, if it is still being written; else the sender must send it again',
+};
+
+/** What to do where an error comes from a place between sites; the advice of the code itself speaks of peers. */
+const ADVICE: Readonly<Record<Exchange['type'], Partial<Record<ErrorCode, string>>>> = {
+  ftps: {
+    ...SERVER_ADVICE,
+    PEER_UNREACHABLE:
+      'check the network, the host and port in exchanges, and that port and the passive ports in firewalls',
+    PEER_REFUSED:
+      'read what the server says; correct the login or the folder in exchanges, or ask those who run it',
+  },
+  hub: {
+    ...SERVER_ADVICE,
+    PEER_UNREACHABLE: 'check the network, the url in exchanges, and the firewall',
+    PEER_REFUSED: 'ask the people who run the hub whether they know our certificate or token',
+  },
+  folder: {
+    PEER_BUSY: 'nothing, unless it lasts: then find out which program holds files there open',
+    PEER_UNREACHABLE: 'check that the disk or share is mounted, and the folder in exchanges',
+    PEER_REFUSED: 'let the user that this bridge runs as read, write and delete in the folder',
+    ENVELOPE_INCOMPLETE: 'nothing, if it is still being copied; else the sender must bring it again',
+  },
+};
 
 function emptyState(name: string): ExchangeState {
   return { name, lookedAtMs: 0, waitingCount: 0, waitingBytes: 0, troubles: [] };

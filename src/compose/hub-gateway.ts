@@ -91,7 +91,7 @@ export async function startHubGateway({
   let space = await measureSpace(settings.dataDir, settings.disk);
   const admission = () =>
     closing ? new GatewayError('SHUTTING_DOWN', 'the hub is stopping') : spaceRefusal(space);
-  const inbox: HubInbox = createInbox(parts, () => unwrapper.wake());
+  const inbox: HubInbox = createInbox(parts, (receiverId) => unwrapper.wake([receiverId]));
   const deposit: Deposit = createDeposit(parts, ({ boxes }) => {
     inbox.wake(Object.keys(boxes));
     if (Object.hasOwn(boxes, settings.site.id)) unwrapper.wake();
@@ -160,7 +160,10 @@ export async function startHubGateway({
       inbox.wake(Object.keys(boxes));
       unwrapper.wake();
     },
-    discard: (id) => discardParcel(parts, id),
+    async discard(id) {
+      const { boxes } = await discardParcel(parts, id);
+      unwrapper.wake(Object.keys(boxes));
+    },
     space: () => space,
     subscribe: changes.subscribe,
     tick,

@@ -77,7 +77,7 @@ export function advanceParcel(parcel: Parcel, event: ParcelEvent, atMs: number):
       if (!Object.values(parcel.boxes).some(isParked)) throw impossible('not parked');
       return { ...parcel, boxes: waitingAgain(parcel, atMs) };
     default: {
-      const box = parcel.boxes[event.receiverId];
+      const box = boxOf(parcel, event.receiverId);
       if (box === undefined || !LEGAL[box.state].includes(event.type))
         throw impossible(box?.state ?? 'for others');
       const code = event.type === 'refused' ? event.code : undefined;
@@ -105,6 +105,11 @@ export function parcelState(parcel: Parcel): ParcelState {
   return isTakenByAll(parcel) ? 'done' : 'parked';
 }
 
+/** What it is for one receiver; undefined when it is not for that one. */
+export function boxOf({ boxes }: Parcel, receiverId: string): Box | undefined {
+  return Object.hasOwn(boxes, receiverId) ? boxes[receiverId] : undefined;
+}
+
 export function isParked({ state }: Box): boolean {
   return state === 'refused' || state === 'expired';
 }
@@ -124,6 +129,6 @@ export function isWanted(parcel: Parcel): boolean {
 
 /** Whether it takes up room in the inbox of this receiver. */
 export function occupies(parcel: Parcel, receiverId: string): boolean {
-  const box = parcel.boxes[receiverId];
+  const box = boxOf(parcel, receiverId);
   return parcel.removed === undefined && box !== undefined && box.state !== 'taken';
 }

@@ -63,7 +63,7 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
     express.raw({ type: RECEIPT_TYPE, limit: MAX_RECEIPT_BYTES, inflate: false }),
     postReceipt(api),
   );
-  if (api.inbox !== undefined) addInbox(app, api.inbox);
+  if (api.inbox !== undefined) addInbox(app, api.inbox, api);
   app.use(() => {
     throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is nothing at this address');
   });
@@ -72,8 +72,8 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
 }
 
 /** What waits here for the caller. */
-function addInbox(app: Express, inbox: InboxApi): void {
-  app.get('/api/jmix/inbox', getInbox(inbox));
+function addInbox(app: Express, inbox: InboxApi, api: PeerApi): void {
+  app.get('/api/jmix/inbox', getInbox(inbox, api));
   app.get('/api/jmix/:id', getEnvelope(inbox));
   app.post(
     '/api/jmix/:id/acknowledge',

@@ -2,12 +2,14 @@
  * What the two HTTP faces of the bridge need from the rest of it; compose hands the functions in.
  *
  * `PeerApi` stands behind the listener for other bridges (TLS, client certificates); `Operations` behind the one
- * for people: dashboard, command line, scripts.
+ * for people: dashboard, command line, scripts. A hub has `HubOperations` in its place.
  */
 import type { Readable } from 'node:stream';
 import type { Delivery, DeliveryState } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { BoxState, ParcelState } from '../domain/parcel.js';
 import type { Reception, ReceptionState } from '../domain/reception.js';
+import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 
 export type ArchiveMediaType = 'application/x-tar' | 'application/gzip' | 'application/zip';
@@ -63,7 +65,11 @@ export interface InboxApi {
    * The archive from byte `offset` on.
    * @throws ENVELOPE_NOT_FOUND when nothing waits for this peer under this id
    */
-  open(peerId: string, id: EnvelopeId, offset: number): Promise<{ readonly sizeBytes: number; readonly stream: Readable }>;
+  open(
+    peerId: string,
+    id: EnvelopeId,
+    offset: number,
+  ): Promise<{ readonly sizeBytes: number; readonly stream: Readable }>;
   /** The peer has it, or will never accept it. An envelope that does not wait is no error. */
   acknowledge(peerId: string, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
 }
@@ -110,6 +116,8 @@ export interface RefusalView {
 export interface DeliveryView extends Delivery {
   readonly state: DeliveryState;
   readonly peerName: string;
+  /** The exchange that it goes over, by its name; absent where the peer is called directly. */
+  readonly via?: string;
   /** What an operator can do about it; empty when nothing is wrong. */
   readonly advice: string;
 }
@@ -183,6 +191,79 @@ export interface Operations {
   retryDelivery(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
   /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
   retryReception(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
+  /** Calls back, at most a few times a second, when anything above has changed. Returns the unsubscribe function. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** The inbox that a hub keeps for one receiver. */
+export interface HubMemberView {
+  readonly id: string;
+  readonly name: string;
+  /** `self`: envelopes for the hub itself, with another one within; `former`: the config has it no more. */
+  readonly kind: 'member' | 'self' | 'former';
+  readonly waitingCount: number;
+  readonly waitingBytes: number;
+  readonly parkedCount: number;
+  /** What counts against the quota: all that lies here for it, waiting and parked. */
+  readonly heldBytes: number;
+  /** Absent for a former member, which gets nothing any more. */
+  readonly quotaBytes?: number;
+  readonly oldestWaitingAtMs?: number;
+  /** When it last took an envelope, as far back as the hub remembers. */
+  readonly takenAtMs?: number;
+}
+
+export interface HubOverview {
+  readonly site: { readonly id: string; readonly name: string };
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly nowMs: number;
+  /** Where sites call. */
+  readonly https: { readonly port: number };
+  readonly disk: Overview['disk'];
+  /** An envelope that has waited for so long is parked; one that was parked for so long is removed. */
+  readonly expiryDays: number;
+  readonly members: readonly HubMemberView[];
+  /** One that is parked for some of its receivers and waits for others counts as both. */
+  readonly counts: Readonly<Record<ParcelState, number>>;
+}
+
+/** An envelope at a hub: all that a hub may know of it. */
+export interface HubParcelView {
+  readonly id: EnvelopeId;
+  readonly state: ParcelState;
+  readonly senderId: string;
+  readonly senderName: string;
+  readonly receivers: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly state: BoxState;
+    /** Since when it is in this state. */
+    readonly atMs: number;
+  }[];
+  readonly archiveBytes: number;
+  readonly receivedAtMs: number;
+  /** Present when it is not held any more. */
+  readonly removedAtMs?: number;
+  /** Present when it is held, and one receiver at least does not take it. */
+  readonly parked?: {
+    readonly code?: ErrorCode;
+    readonly message: string;
+    readonly advice: string;
+    readonly sinceMs: number;
+    /** When it is removed by itself; absent while somebody may still take it. */
+    readonly expiresAtMs?: number;
+  };
+}
+
+export interface HubOperations {
+  overview(): HubOverview;
+  /** Newest first. `parked` gives those too that are parked for some of their receivers and wait for others. */
+  parcels(filter: { readonly state?: ParcelState; readonly limit: number }): readonly HubParcelView[];
+  /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
+  retryParcel(id: EnvelopeId): Promise<void>;
+  /** Removes it for good. @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
+  discardParcel(id: EnvelopeId): Promise<void>;
   /** Calls back, at most a few times a second, when anything above has changed. Returns the unsubscribe function. */
   subscribe(listener: () => void): () => void;
 }

@@ -157,7 +157,7 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
       const there = parts.parcels.bytesFor(receiverId) + (reserved.get(receiverId) ?? 0);
       if (there + bytes > quotaBytes) {
         throw new GatewayError('QUOTA_EXCEEDED', `the inbox of ${receiverId} is full`, {
-          facts: { quotaBytes, waitingBytes: there },
+          facts: { receiverId, quotaBytes, waitingBytes: there },
         });
       }
     }

@@ -49,8 +49,10 @@ export async function retryParcel(parts: HubParts, id: EnvelopeId): Promise<Parc
 }
 
 /** Removes a parcel, whoever waits for it. @throws ENVELOPE_NOT_FOUND, STATE_INVALID when it is not held any more */
-export async function discardParcel(parts: HubParts, id: EnvelopeId): Promise<void> {
-  await remove(parts, await heldParcel(parts, id), 'discarded');
+export async function discardParcel(parts: HubParts, id: EnvelopeId): Promise<Parcel> {
+  const parcel = await heldParcel(parts, id);
+  await remove(parts, parcel, 'discarded');
+  return parcel;
 }
 
 async function heldParcel(parts: HubParts, id: EnvelopeId): Promise<Parcel> {
@@ -64,14 +66,16 @@ async function heldParcel(parts: HubParts, id: EnvelopeId): Promise<Parcel> {
 
 async function remove(parts: HubParts, parcel: Parcel, why: Removal): Promise<void> {
   const { id, senderId, boxes } = parcel;
-  await parts.parcels.alone(id, async () => {
-    await parts.parcels.update(id, (record) =>
-      record.removed === undefined
-        ? advanceParcel(record, { type: 'removed', why }, parts.clock.now())
-        : record,
-    );
-    await discardFolder(parts.layout, parts.layout.heldEnvelope(id));
+  const isGone = await parts.parcels.alone(id, async () => {
+    const { removed } = await parts.parcels.update(id, (record) => {
+      // An operator may have let it wait again meanwhile.
+      const stays = record.removed !== undefined || (why === 'expired' && isWaiting(record));
+      return stays ? record : advanceParcel(record, { type: 'removed', why }, parts.clock.now());
+    });
+    if (removed?.why === why) await discardFolder(parts.layout, parts.layout.heldEnvelope(id));
+    return removed?.why === why;
   });
+  if (!isGone) return;
   const to = Object.keys(boxes).filter((receiverId) => boxes[receiverId]?.state !== 'taken');
   parts.log.warn({ event: 'parcel.removed', parcel: id, from: senderId, to, why });
 }

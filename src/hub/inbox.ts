@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import { advanceParcel, isTakenByAll, type Parcel } from '../domain/parcel.js';
+import { advanceParcel, boxOf, isTakenByAll, type Parcel } from '../domain/parcel.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { isErrno } from '../spool/atomic.js';
@@ -38,15 +38,15 @@ export interface HubInbox {
   close(): void;
 }
 
-/** @param freed called when there may be room again */
-export function createInbox(parts: HubParts, freed: () => void): HubInbox {
+/** @param freed called when there is room again for a receiver */
+export function createInbox(parts: HubParts, freed: (receiverId: string) => void): HubInbox {
   const waiters = new Map<string, Set<() => void>>();
   let closed = false;
 
   const waitingFor = (memberId: string): readonly Waiting[] =>
     parts.parcels
       .held()
-      .filter((parcel) => boxState(parcel, memberId) === 'waiting')
+      .filter((parcel) => boxOf(parcel, memberId)?.state === 'waiting')
       .slice(0, MAX_LISTED)
       .map(({ id, archiveBytes }) => ({ id, sizeBytes: archiveBytes }));
 
@@ -79,7 +79,7 @@ export function createInbox(parts: HubParts, freed: () => void): HubInbox {
     },
     async open(memberId, id, offset) {
       const parcel = await parts.parcels.read(id);
-      if (parcel === undefined || parcel.removed !== undefined || boxState(parcel, memberId) !== 'waiting') {
+      if (parcel === undefined || parcel.removed !== undefined || boxOf(parcel, memberId)?.state !== 'waiting') {
         throw notWaiting();
       }
       try {
@@ -99,7 +99,7 @@ export function createInbox(parts: HubParts, freed: () => void): HubInbox {
       );
       parts.log.info({ event: `parcel.${outcome}`, parcel: id, to: memberId });
       await removeWhenDone(parts, parcel);
-      freed();
+      if (outcome === 'taken') freed(memberId);
     },
     wake(receiverIds) {
       for (const receiverId of receiverIds) for (const go of [...(waiters.get(receiverId) ?? [])]) go();
@@ -126,11 +126,7 @@ function notWaiting(): GatewayError {
   return new GatewayError('ENVELOPE_NOT_FOUND', 'no envelope with this id waits for you');
 }
 
-function boxState(parcel: Parcel, memberId: string): string | undefined {
-  return Object.hasOwn(parcel.boxes, memberId) ? parcel.boxes[memberId]?.state : undefined;
-}
-
 function mayEnd(parcel: Parcel, memberId: string): boolean {
-  const state = boxState(parcel, memberId);
+  const state = boxOf(parcel, memberId)?.state;
   return parcel.removed === undefined && (state === 'waiting' || state === 'expired');
 }

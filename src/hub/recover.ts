@@ -3,10 +3,10 @@
  * again; a record without a folder is an envelope that somebody took from the disk, and that is told.
  */
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isEnvelopeId } from '../domain/envelope-id.js';
 import { advanceParcel } from '../domain/parcel.js';
-import { discardFolder, folderExists } from '../spool/envelope-store.js';
+import { discardFolder } from '../spool/envelope-store.js';
 import { removeWhenDone } from './inbox.js';
 import type { HubParts } from './parts.js';
 
@@ -25,8 +25,11 @@ export async function recoverParcels(parts: HubParts): Promise<void> {
 
 /** Marks the records of envelopes that are gone from the disk, so that an operator hears of it. */
 export async function noticeLost(parts: HubParts): Promise<void> {
-  for (const { id, senderId } of parts.parcels.held()) {
-    if (await folderExists(parts.layout.heldEnvelope(id))) continue;
+  const held = parts.parcels.held();
+  // Looked up after the records, since a folder comes before its record.
+  const folders = new Set(await readdir(parts.layout.held));
+  for (const { id, senderId } of held) {
+    if (folders.has(basename(parts.layout.heldEnvelope(id)))) continue;
     let isLost = false;
     await parts.parcels.update(id, (record) => {
       // A folder that goes in good order goes after its record has said so.

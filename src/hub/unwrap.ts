@@ -6,7 +6,7 @@
  */
 import { PassThrough, Writable } from 'node:stream';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
-import { advanceParcel, type Parcel } from '../domain/parcel.js';
+import { advanceParcel, boxOf, type Parcel } from '../domain/parcel.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { FILES_LIST } from '../jmix/files-list.js';
@@ -22,30 +22,63 @@ const MAX_DOCUMENT_BYTES = 64 * 1024;
 const INNER_NAME = /^files\/([^/]+)\.JMIX\.tar$/;
 const BUFFER_BYTES = 1024 * 1024;
 
+/** To open gigabytes again and again, only to hear that an inbox is still full, is no use. */
+const FIRST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 30 * 60_000;
+
 export interface Unwrapper {
-  /** Works through all that waits, one at a time; what fails for now is tried again at the next call. */
-  wake(): void;
+  /**
+   * Works through all that waits and is due, one at a time.
+   * @param freed receivers whose inboxes have room again: what waited for that is due
+   */
+  wake(freed?: readonly string[]): void;
   /** Stops what runs, and waits for it. */
   close(): Promise<void>;
 }
 
+/** What failed for now, and when it is due again. */
+interface Pause {
+  readonly untilMs: number;
+  readonly lengthMs: number;
+  readonly fullInbox: string | undefined;
+}
+
 export function startUnwrapper(parts: HubParts, deposit: Deposit): Unwrapper {
   const stop = new AbortController();
+  const pauses = new Map<EnvelopeId, Pause>();
   let running: Promise<void> | undefined;
   let again = false;
+
+  const settleOne = async (id: EnvelopeId): Promise<void> => {
+    const before = pauses.get(id);
+    if (before !== undefined && before.untilMs > parts.clock.now()) return;
+    const failure = await settle(parts, deposit, id, stop.signal);
+    pauses.delete(id);
+    if (failure === undefined) return;
+    const lengthMs = Math.min(LONGEST_PAUSE_MS, before === undefined ? FIRST_PAUSE_MS : before.lengthMs * 2);
+    const { receiverId } = failure.facts;
+    pauses.set(id, {
+      untilMs: parts.clock.now() + lengthMs,
+      lengthMs,
+      fullInbox: typeof receiverId === 'string' ? receiverId : undefined,
+    });
+  };
 
   const work = async () => {
     do {
       again = false;
-      for (const { id, boxes } of parts.parcels.held()) {
+      for (const parcel of parts.parcels.held()) {
         if (stop.signal.aborted) return;
-        if (boxes[parts.site.id]?.state === 'waiting') await settle(parts, deposit, id, stop.signal);
+        if (waitsForUs(parts, parcel)) await settleOne(parcel.id);
       }
     } while (again);
   };
 
   return {
-    wake() {
+    wake(freed = []) {
+      for (const [id, { fullInbox }] of pauses) {
+        if (fullInbox !== undefined && freed.includes(fullInbox)) pauses.delete(id);
+      }
       again = true;
       if (running !== undefined || stop.signal.aborted) return;
       running = work()
@@ -61,22 +94,32 @@ export function startUnwrapper(parts: HubParts, deposit: Deposit): Unwrapper {
   };
 }
 
-/** Opens one, and notes how it ended; a failure that may pass leaves it waiting. */
-async function settle(parts: HubParts, deposit: Deposit, id: EnvelopeId, signal: AbortSignal): Promise<void> {
+/**
+ * Opens one, and notes how it ended.
+ * @returns a failure that may pass, and leaves it waiting
+ */
+async function settle(
+  parts: HubParts,
+  deposit: Deposit,
+  id: EnvelopeId,
+  signal: AbortSignal,
+): Promise<GatewayError | undefined> {
   const parcel = await parts.parcels.read(id);
-  if (parcel === undefined || !waitsForUs(parts, parcel)) return;
+  if (parcel === undefined || !waitsForUs(parts, parcel)) return undefined;
   try {
     await openAndDeposit(parts, deposit, parcel, signal);
     await end(parts, parcel.id, { type: 'taken', receiverId: parts.site.id });
   } catch (error) {
-    const { code, kind, message } = toGatewayError(error);
+    const failure = toGatewayError(error);
+    const { code, kind, message } = failure;
     if (kind === 'transient' || kind === 'ambiguous') {
       if (!signal.aborted) parts.log.warn({ event: 'parcel.unwrap_postponed', parcel: id, code }, message);
-      return;
+      return failure;
     }
     await end(parts, parcel.id, { type: 'refused', receiverId: parts.site.id, code });
     parts.log.warn({ event: 'parcel.refused', parcel: id, from: parcel.senderId, code }, message);
   }
+  return undefined;
 }
 
 async function end(
@@ -91,7 +134,7 @@ async function end(
 }
 
 function waitsForUs(parts: HubParts, parcel: Parcel): boolean {
-  return parcel.removed === undefined && parcel.boxes[parts.site.id]?.state === 'waiting';
+  return parcel.removed === undefined && boxOf(parcel, parts.site.id)?.state === 'waiting';
 }
 
 async function openAndDeposit(

@@ -228,6 +228,24 @@ describeWith('openssl', 'the API for other bridges', () => {
     expect((await call({ path: '/api/jmix/%ff/status' })).status).toBe(400);
   });
 
+  it('without an inbox there is nothing at its addresses', async () => {
+    for (const path of ['/api/jmix/inbox', `/api/jmix/${ENVELOPE_ID}`]) {
+      expect(json(await call({ path }))).toMatchObject({ status: 404, code: 'ENVELOPE_NOT_FOUND' });
+    }
+    const acknowledged = await post({
+      path: `/api/jmix/${ENVELOPE_ID}/acknowledge`,
+      body: ['{"outcome":"taken"}'],
+    });
+    expect(acknowledged.status).toBe(404);
+  });
+
+  it('a token means nothing where none is taken', async () => {
+    const headers = { authorization: 'Bearer anything' };
+    expect((await call({ path: `/api/jmix/${ENVELOPE_ID}/status`, headers })).status).toBe(200);
+    expect(await withoutCertificate({ headers })).toMatchObject({ status: 403 });
+    expect(events()).toEqual(['peer.anonymous']);
+  });
+
   it('a receipt that is not there yet answers 404 with the time to come back', async () => {
     const path = `/api/jmix/${ENVELOPE_ID}/receipt`;
     const early = await call({ path });

@@ -40,7 +40,7 @@ afterEach(async () => {
 async function start() {
   program = await startProcess({
     command: process.execPath,
-    args: [resolve('test/integration/tus-process.mjs'), folder, resolve('.cache/tus-built/src')],
+    args: [resolve('test/integration/tus-process.mjs'), folder, resolve('dist/src')],
     ready: /listening on \d+/,
   });
   const port = /listening on (\d+)/.exec(program.output())?.[1];

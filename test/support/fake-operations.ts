@@ -31,6 +31,8 @@ export interface FakeOperations extends Operations {
     associations: AssociationView[];
     refusals: RefusalView[];
     overview: Partial<Overview>;
+    /** The exchange that all deliveries go over. */
+    via?: string;
   };
   readonly completed: string[];
   changed(): void;
@@ -94,6 +96,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
     ...record,
     state: deliveryState(record),
     peerName: peerNames[record.peerId] ?? record.peerId,
+    ...(records.via === undefined ? {} : { via: records.via }),
     advice: adviceFor(record.parked?.code ?? record.refusal?.code ?? record.lastError?.code),
   });
   const viewReception = (record: Reception): ReceptionView => ({
@@ -118,6 +121,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
         redis: { kind: 'private', up: true },
         disk: { freeBytes: 412e9, totalBytes: 1e12, state: 'ok' },
         workers: { up: true },
+        exchanges: [],
         ...records.overview,
         counts: {
           deliveries: count(
@@ -207,6 +211,7 @@ export function createFakePeerApi(): FakePeerApi {
     accepted: [],
     refusal: undefined,
     seen,
+    uploadsFolder: '/nowhere',
     async take(body) {
       for await (const chunk of body as AsyncIterable<Buffer>) seen.bytes += chunk.length;
       return { id: ENVELOPE_ID, created: true };

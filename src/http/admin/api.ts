@@ -1,11 +1,8 @@
-/** The JSON API of the dashboard: what there is, and the three things that an operator can do about it. */
-import { type Request, Router } from 'express';
+/** The JSON API of a site's dashboard: what there is, and the three things that an operator can do about it. */
+import { Router } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
-import { GatewayError } from '../../errors/gateway-error.js';
 import type { Operations } from '../ports.js';
-
-const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 1_000;
+import { listFilter } from './list-filter.js';
 
 export function apiRoutes(operations: Operations): Router {
   const router = Router();
@@ -22,13 +19,13 @@ export function apiRoutes(operations: Operations): Router {
     response.json(operations.refusals());
   });
   router.get('/deliveries', (request, response) => {
-    response.json(operations.deliveries(filterOf(request)));
+    response.json(operations.deliveries(listFilter(request)));
   });
   router.get('/deliveries/:id', (request, response) => {
     response.json(operations.delivery(parseEnvelopeId(request.params.id)));
   });
   router.get('/receptions', (request, response) => {
-    response.json(operations.receptions(filterOf(request)));
+    response.json(operations.receptions(listFilter(request)));
   });
   router.get('/receptions/:id', (request, response) => {
     response.json(operations.reception(parseEnvelopeId(request.params.id)));
@@ -43,14 +40,4 @@ export function apiRoutes(operations: Operations): Router {
     response.json(await operations.retryReception(parseEnvelopeId(request.params.id)));
   });
   return router;
-}
-
-/** `?state=parked&limit=20`; an unknown state simply fits nothing. */
-function filterOf<S extends string>(request: Request): { state?: S; limit: number } {
-  const { state, limit } = request.query;
-  const count = limit === undefined ? DEFAULT_LIMIT : Number(limit);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_LIMIT) {
-    throw new GatewayError('REQUEST_INVALID', `limit must be a whole number from 1 to ${MAX_LIMIT}`);
-  }
-  return { limit: count, ...(typeof state === 'string' ? { state: state as S } : {}) };
 }

@@ -15,7 +15,7 @@ const MAX_WATCHERS = 100;
 const CHANGED = 'event: changed\ndata: \n\n';
 
 /** @throws PEER_BUSY when too many pages watch */
-export function events(operations: Operations): RequestHandler {
+export function events({ subscribe }: Pick<Operations, 'subscribe'>): RequestHandler {
   let watchers = 0;
   return (_request, response) => {
     if (watchers >= MAX_WATCHERS) {
@@ -32,7 +32,7 @@ export function events(operations: Operations): RequestHandler {
       if (!response.writableNeedDrain) response.write(text);
     };
     write(`retry: 2000\n\n${CHANGED}`);
-    const unsubscribe = operations.subscribe(() => write(CHANGED));
+    const unsubscribe = subscribe(() => write(CHANGED));
     // Named, since a page does not see comments, and wants to know that the bridge is there.
     const heartbeat = setInterval(() => write('event: alive\ndata: \n\n'), HEARTBEAT_MS);
     const end = setTimeout(() => response.end(), STREAM_MS);

@@ -151,6 +151,7 @@ export class FtpsConnection {
   begin(command: string): TransferReplies {
     const doing = verbOf(command);
     const { ftp } = this.#client;
+    let begun = false;
     let start: () => void = () => undefined;
     const preliminary = new Promise<void>((resolve) => {
       start = resolve;
@@ -159,7 +160,9 @@ export class FtpsConnection {
       if (answer instanceof Error && !(answer instanceof FTPError)) return task.reject(answer);
       const reply: FTPResponse = answer;
       if (reply.code >= 200) return task.resolve({ code: reply.code, message: reply.message });
-      ftp.socket.setTimeout(0);
+      // Some servers send several of these, and not all before the data.
+      if (!begun) ftp.socket.setTimeout(0);
+      begun = true;
       start();
     });
     const ended = final.catch((error: unknown) => {

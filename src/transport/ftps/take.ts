@@ -47,16 +47,16 @@ interface Taking {
 
 async function download(connection: FtpsConnection, taking: Taking, start: number): Promise<void> {
   const { path, file, sizeBytes, options } = taking;
-  let bytes = start;
   await transfer(connection, {
     command: `RETR ${path}`,
     restartAt: start,
     direction: 'down',
     async move(socket) {
-      bytes += await receive(socket, file, start, sizeBytes, options);
+      const bytes = start + (await receive(socket, file, start, sizeBytes, options));
+      // Not left for the server to say: it may wait long for a line that has broken.
+      if (bytes !== sizeBytes) throw incomplete(bytes, sizeBytes);
     },
   });
-  if (bytes !== sizeBytes) throw incomplete(bytes, sizeBytes);
 }
 
 /** The socket's bytes into the file from `start` on. @returns how many came */

@@ -28,26 +28,22 @@ export interface Transfer {
  */
 export async function transfer(connection: FtpsConnection, options: Transfer): Promise<void> {
   const { command, restartAt = 0, direction, move } = options;
-  const D = (m: string) => console.log(Date.now() % 100000, command.slice(0, 9), m);
-  D('open');
   const { socket, verified } = await openDataConnection(connection);
   let moving: Promise<void> | undefined;
   try {
     if (restartAt > 0) await connection.order(`REST ${restartAt}`);
     const { started, ended } = connection.begin(command);
     // A server whose TLS fails says so where it likes, so its reply is waited for too.
-    D('begun'); started.then(() => D('started'), (e) => D('not started ' + e)); verified.then(() => D('verified')); ended.then((r) => D('ended ' + r.code), (e) => D('end err ' + e));
     await lastWord(Promise.all([started, verified]), ended, command);
     moving = watchStall(connection, socket, direction, () => move(socket));
     await lastWord(Promise.race([moving, failed(ended, command)]), ended, command);
-    D('moved');
-    connection.expectReply(connection.timeouts.storedMs);
+    const { replyMs, storedMs } = connection.timeouts;
+    connection.expectReply(direction === 'up' ? storedMs : replyMs);
     const reply = await ended;
     if (reply.code >= 300) throw classifyReply(reply, verbOf(command));
   } finally {
-    D('finally');
     socket.destroy();
-    await moving?.catch(() => undefined); D('out');
+    await moving?.catch(() => undefined);
   }
 }
 

@@ -2,19 +2,28 @@
  * The outbox at a bridge that is called over HTTPS, be it the receiver itself or a hub: `POST /api/jmix` for what one
  * connection will carry, an upload in pieces for what is large; and the question what became of it.
  */
+import type { EnvelopeId } from '../../domain/envelope-id.js';
 import { isGatewayError } from '../../errors/gateway-error.js';
 import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import type { Outbox, OutgoingEnvelope, PutOptions } from '../transport.js';
 import { parseJsonObject, refusalFrom } from './answer.js';
 import { exchange } from './exchange.js';
-import { putResumable, type ResumablePeer } from './resumable.js';
+import { putResumable, type ResumablePeer, resumableOffset } from './resumable.js';
 import { departing } from './resumable-body.js';
 
 /** Below, to send all of it again costs less than to ask how far it came. */
 const RESUMABLE_FROM_BYTES = 8 * 1024 * 1024;
+/**
+ * From here on in pieces at once: to lose so much would hurt. Below, the first attempt is one request, which the far
+ * side unpacks while it comes and writes to its disk but once.
+ */
+const PIECES_FROM_BYTES = 2 * 1024 ** 3;
+/** Envelopes whose last attempt broke on its way; more are not remembered, and start with one request again. */
+const MAX_BROKEN = 1_000;
 
 /** @param reach who the far side is, and what says who we are; asked before each request, since tokens change */
 export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
+  const broken = new Set<EnvelopeId>();
   let takesPieces = true;
 
   const putWhole = async (peer: ResumablePeer, envelope: OutgoingEnvelope, options: PutOptions) => {
@@ -35,19 +44,38 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
     }
   };
 
+  /** After an attempt that broke, or where one lies there that our last life began. */
+  const goesInPieces = async (peer: ResumablePeer, envelope: OutgoingEnvelope, signal: AbortSignal) => {
+    const sizeBytes = await archiveBytes(envelope);
+    if (!takesPieces || sizeBytes < RESUMABLE_FROM_BYTES) return false;
+    if (sizeBytes >= PIECES_FROM_BYTES || broken.has(envelope.id)) return true;
+    return (await resumableOffset(peer, envelope, signal)) !== undefined;
+  };
+
   return {
     async put(envelope, options) {
       const peer = await reach();
-      if (takesPieces && (await archiveBytes(envelope)) >= RESUMABLE_FROM_BYTES) {
+      if (await goesInPieces(peer, envelope, options.signal)) {
         try {
           await putResumable(peer, envelope, options);
+          broken.delete(envelope.id);
           return;
         } catch (error) {
           if (!isWithoutPieces(error)) throw error;
           takesPieces = false;
         }
       }
-      await putWhole(peer, envelope, options);
+      let hasBegun = false;
+      const onBytes = (count: number) => {
+        hasBegun = true;
+        options.onBytes?.(count);
+      };
+      try {
+        await putWhole(peer, envelope, { ...options, onBytes });
+      } catch (error) {
+        if (hasBegun && broken.size < MAX_BROKEN) broken.add(envelope.id);
+        throw error;
+      }
     },
     async probe({ id, manifestSha256 }, signal) {
       const { agent, base, headers } = await reach();

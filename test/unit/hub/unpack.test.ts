@@ -9,7 +9,8 @@ import { formatTarHeader, paddedSize, TAR_END_BYTES } from '../../../src/jmix/ta
 import { codeOf } from '../jmix/support/sealing.js';
 
 const MAX_BYTES = 64 * 1024;
-const { signal } = new AbortController();
+/** Of each call its own, as of each request. */
+const anySignal = () => new AbortController().signal;
 let folder: string;
 
 beforeEach(async () => {
@@ -29,7 +30,7 @@ function tarOf(...entries: readonly Entry[]): Buffer {
 }
 
 const unpack = (...entries: readonly Entry[]) =>
-  codeOf(unpackSealed(Readable.from([tarOf(...entries)]), folder, MAX_BYTES, signal));
+  codeOf(unpackSealed(Readable.from([tarOf(...entries)]), folder, MAX_BYTES, anySignal()));
 
 const MANIFEST: Entry = ['manifest.json', '{}'];
 const SEALED: Entry = ['payload.encrypted', 'x'.repeat(700)];
@@ -63,7 +64,7 @@ it('two folders, no manifest, half an archive, or too much of it is refused', as
   expect(await unpack(SEALED)).toBe('ENVELOPE_MALFORMED');
   await rm(join(folder, 'payload.encrypted'));
   const half = Readable.from([tarOf(MANIFEST, SEALED).subarray(0, 1_600)]);
-  expect(await codeOf(unpackSealed(half, folder, MAX_BYTES, signal))).toBe('ENVELOPE_MALFORMED');
+  expect(await codeOf(unpackSealed(half, folder, MAX_BYTES, anySignal()))).toBe('ENVELOPE_MALFORMED');
   expect(await unpack(['payload.encrypted', 'x'.repeat(MAX_BYTES + 1)])).toBe('ENVELOPE_TOO_LARGE');
 });
 
