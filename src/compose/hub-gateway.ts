@@ -5,26 +5,27 @@
 import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import { isWanted, type Parcel, type ParcelState, parcelState } from '../domain/parcel.js';
+import { type Parcel, type ParcelState, parcelState } from '../domain/parcel.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { createPeerApp } from '../http/peer-app.js';
-import type { PeerApi } from '../http/ports.js';
 import { listenTls } from '../http/server.js';
 import { createUploads } from '../http/tus/uploads.js';
-import { createDeposit, type Deposit } from '../hub/deposit.js';
-import { discardParcel, expireParcels, retryParcel } from '../hub/expire.js';
+import { createDeposit } from '../hub/deposit.js';
+import { discardParcel, retryParcel } from '../hub/expire.js';
 import { createInbox, type HubInbox } from '../hub/inbox.js';
 import { openParcelStore } from '../hub/parcel-store.js';
 import type { HubParts } from '../hub/parts.js';
-import { noticeLost, recoverParcels } from '../hub/recover.js';
+import { recoverParcels } from '../hub/recover.js';
 import { startUnwrapper, type Unwrapper } from '../hub/unwrap.js';
 import type { Log } from '../observe/log.js';
 import { createSpool, wipeScratch } from '../spool/envelope-store.js';
 import { createLayout } from '../spool/layout.js';
-import { measureSpace, type Space, spaceRefusal } from '../spool/space.js';
-import { identifyMember, identifyToken, type KnownMember, readMembers } from '../trust/members.js';
+import type { Space } from '../spool/space.js';
+import { readMembers } from '../trust/members.js';
 import { readSiteKeys } from '../trust/site-keys.js';
 import { type Changes, createChanges } from './changes.js';
+import { createHubApi } from './hub-api.js';
+import { startHubHousekeeping } from './hub-housekeeping.js';
 
 export interface ParcelView extends Parcel {
   readonly state: ParcelState;
@@ -41,7 +42,7 @@ export interface HubGateway {
   space(): Space;
   /** Calls back, at most a few times a second, when parcels or disk have changed. Returns the unsubscribe function. */
   readonly subscribe: Changes['subscribe'];
-  /** Does at once what else is done now and then: measure, expire, unwrap. */
+  /** Does at once what else is done now and then. */
   tick(): Promise<void>;
   /** Refuses what is new, lets what runs end within `graceMs`, then closes. */
   close(graceMs: number): Promise<void>;
@@ -53,7 +54,6 @@ export interface HubOptions {
   readonly clock?: Clock;
 }
 
-const TICK_EVERY_MS = 5_000;
 const DAY_MS = 24 * 3_600_000;
 /** An upload in pieces of which nothing came for so long is given up. */
 const UPLOAD_EXPIRY_MS = 7 * DAY_MS;
@@ -88,65 +88,47 @@ export async function startHubGateway({
   await recoverParcels(parts);
 
   let closing = false;
-  let space = await measureSpace(settings.dataDir, settings.disk);
   const admission = () =>
-    closing ? new GatewayError('SHUTTING_DOWN', 'the hub is stopping') : spaceRefusal(space);
+    closing ? new GatewayError('SHUTTING_DOWN', 'the hub is stopping') : housekeeping.spaceRefusal();
   const inbox: HubInbox = createInbox(parts, (receiverId) => unwrapper.wake([receiverId]));
-  const deposit: Deposit = createDeposit(parts, ({ boxes }) => {
+  const deposit = createDeposit(parts, ({ boxes }) => {
     inbox.wake(Object.keys(boxes));
     if (Object.hasOwn(boxes, settings.site.id)) unwrapper.wake();
   });
   const unwrapper: Unwrapper = startUnwrapper(parts, deposit);
-  const api = createHubApi(parts, members, { inbox, deposit, admission });
+  const api = createHubApi(parts, { members, inbox, deposit, admission });
+  const { maxEnvelopeBytes } = settings.https;
   const uploads = createUploads({
     folder: layout.uploads,
-    maxBytes: settings.https.maxEnvelopeBytes,
+    maxBytes: maxEnvelopeBytes,
     receive: api.receive,
-    admission: api.admission,
+    admission,
     probe: api.probe,
     log,
     expiryMs: UPLOAD_EXPIRY_MS,
   });
-
-  const look = async () => {
-    const before = space.state;
-    space = await measureSpace(settings.dataDir, settings.disk);
-    if (space.state !== before) {
-      const write = space.state === 'ok' ? log.info : log.warn;
-      write.call(log, { event: 'disk.state_changed', state: space.state, freeBytes: space.freeBytes });
-      changes.notify();
-    }
-    await noticeLost(parts);
-    await expireParcels(parts);
-    await uploads.sweep(clock.now());
-    unwrapper.wake();
+  const housekeeping = await startHubHousekeeping({
+    hub: parts,
+    uploads,
+    unwrapper,
+    disk: settings.disk,
+    changes,
+  });
+  const stopWork = async () => {
+    await housekeeping.stop();
+    await unwrapper.close();
   };
-  /** One at a time; what fails is logged, and the next one tries again. */
-  let ticking: Promise<void> = Promise.resolve();
-  const tick = (): Promise<void> => {
-    ticking = ticking.then(look).catch((error: unknown) => {
-      log.warn({ event: 'housekeeping.failed', task: 'hub', reason: String(error) });
-    });
-    return ticking;
-  };
-  await tick();
-
   const listener = await listenTls({
     host: settings.https.host,
     port: settings.https.port,
-    app: createPeerApp(api, { log, maxEnvelopeBytes: settings.https.maxEnvelopeBytes, uploads }),
+    app: createPeerApp(api, { log, maxEnvelopeBytes, uploads }),
     certificate: keys.tls.certificate,
     privateKey: keys.tls.privateKey,
     authorities: [...members.values()].flatMap((member) => member.certificateAuthority ?? []),
+  }).catch(async (error: unknown) => {
+    await stopWork();
+    throw error;
   });
-  let isTicking = false;
-  const timer = setInterval(() => {
-    if (isTicking) return;
-    isTicking = true;
-    void tick().finally(() => {
-      isTicking = false;
-    });
-  }, TICK_EVERY_MS);
   log.info({ event: 'hub.started', https: listener.port, members: members.size });
 
   return {
@@ -164,54 +146,15 @@ export async function startHubGateway({
       const { boxes } = await discardParcel(parts, id);
       unwrapper.wake(Object.keys(boxes));
     },
-    space: () => space,
+    space: housekeeping.space,
     subscribe: changes.subscribe,
-    tick,
+    tick: housekeeping.tick,
     async close(graceMs) {
       closing = true;
-      clearInterval(timer);
       inbox.close();
       await listener.close(graceMs);
-      await ticking;
-      await unwrapper.close();
+      await stopWork();
       log.info({ event: 'hub.stopped' });
     },
-  };
-}
-
-/** What stands behind the API: no receipts, since those travel sealed as everything else. */
-function createHubApi(
-  parts: HubParts,
-  members: ReadonlyMap<string, KnownMember>,
-  use: { inbox: HubInbox; deposit: Deposit; admission: () => GatewayError | undefined },
-): PeerApi {
-  return {
-    identify: (certificate) => identifyMember(members, certificate)?.id,
-    identifyToken: (token) => identifyToken(members, token)?.id,
-    admission: use.admission,
-    async receive({ peerId, body, mediaType, signal }) {
-      if (mediaType !== 'application/x-tar') {
-        throw new GatewayError(
-          'MEDIA_TYPE_UNSUPPORTED',
-          `a hub takes application/x-tar alone, got ${mediaType}`,
-        );
-      }
-      return use.deposit.put(peerId, body, signal);
-    },
-    async probe(peerId, id) {
-      const parcel = await parts.parcels.read(id);
-      // What was removed before everybody had it may be brought again.
-      if (parcel?.senderId !== peerId || isWanted(parcel)) return undefined;
-      return { manifestSha256: parcel.manifestSha256 };
-    },
-    receiptFor: async () => undefined,
-    async acceptReceipt() {
-      throw new GatewayError(
-        'ENVELOPE_NOT_FOUND',
-        'a hub takes no receipts: they travel sealed, as envelopes',
-      );
-    },
-    inbox: use.inbox,
-    uploadsFolder: parts.layout.uploads,
   };
 }

@@ -79,7 +79,11 @@ export function createInbox(parts: HubParts, freed: (receiverId: string) => void
     },
     async open(memberId, id, offset) {
       const parcel = await parts.parcels.read(id);
-      if (parcel === undefined || parcel.removed !== undefined || boxOf(parcel, memberId)?.state !== 'waiting') {
+      if (
+        parcel === undefined ||
+        parcel.removed !== undefined ||
+        boxOf(parcel, memberId)?.state !== 'waiting'
+      ) {
         throw notWaiting();
       }
       try {

@@ -106,19 +106,18 @@ async function settle(
 ): Promise<GatewayError | undefined> {
   const parcel = await parts.parcels.read(id);
   if (parcel === undefined || !waitsForUs(parts, parcel)) return undefined;
-  try {
-    await openAndDeposit(parts, deposit, parcel, signal);
-    await end(parts, parcel.id, { type: 'taken', receiverId: parts.site.id });
-  } catch (error) {
-    const failure = toGatewayError(error);
-    const { code, kind, message } = failure;
-    if (kind === 'transient' || kind === 'ambiguous') {
-      if (!signal.aborted) parts.log.warn({ event: 'parcel.unwrap_postponed', parcel: id, code }, message);
-      return failure;
-    }
-    await end(parts, parcel.id, { type: 'refused', receiverId: parts.site.id, code });
-    parts.log.warn({ event: 'parcel.refused', parcel: id, from: parcel.senderId, code }, message);
+  const failure = await openAndDeposit(parts, deposit, parcel, signal).then(() => undefined, toGatewayError);
+  if (failure === undefined) {
+    await end(parts, id, { type: 'taken', receiverId: parts.site.id });
+    return undefined;
   }
+  const { code, kind, message } = failure;
+  if (kind === 'transient' || kind === 'ambiguous') {
+    if (!signal.aborted) parts.log.warn({ event: 'parcel.unwrap_postponed', parcel: id, code }, message);
+    return failure;
+  }
+  await end(parts, id, { type: 'refused', receiverId: parts.site.id, code });
+  parts.log.warn({ event: 'parcel.refused', parcel: id, from: parcel.senderId, code }, message);
   return undefined;
 }
 

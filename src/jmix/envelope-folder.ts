@@ -22,8 +22,11 @@ import {
 import { MANIFEST_MAX_BYTES } from './manifest.js';
 import { JWS_MAX_BYTES } from './signatures.js';
 
-/** Large reads: the payload passes through cipher and hash in pieces of this size. */
-export const READ_CHUNK_BYTES = 1024 * 1024;
+/**
+ * The payload passes through cipher, hash and TLS in pieces of this size: large enough that a call costs nothing, small
+ * enough for the processor's cache. Pieces of 1 MiB made everything behind them about a third slower.
+ */
+export const READ_CHUNK_BYTES = 256 * 1024;
 
 /** Files of a payload that is not sealed; more is refused before any is read. */
 const MAX_PLAIN_FILES = 200_000;

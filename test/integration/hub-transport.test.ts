@@ -45,6 +45,8 @@ transportConformance('hub', async () => {
     rival: hub.transport('site-b'),
     addresses: { senderId: 'site-a', receiverId: 'site-b' },
     claimsPer: 'account',
+    // The first attempt is one request, of which nothing stays; the one behind it goes in pieces.
+    resumesPut: false,
     close: () => hub.close(),
   };
 });

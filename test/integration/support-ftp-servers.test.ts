@@ -1,9 +1,10 @@
 /** What other tests take for granted of the FTP servers and of the bad line to them; curl is the client here. */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeCertificate } from '../support/certificates.js';
 import { randomCuts, startCuttingProxy } from '../support/cutting-proxy.js';
@@ -79,24 +80,45 @@ async function curl(server: FtpServer, path: string, ...args: string[]): Promise
   return { code, reply: replies.at(-1) ?? 0, output };
 }
 
-/** Opens a control connection and sends lines without TLS, each after the answer to the one before. */
-async function speakPlainly({ host, port }: FtpServer, ...lines: string[]) {
-  const socket = connect(port, host);
+/** A control connection by hand, without TLS until `secure`. */
+async function talk({ host, port, caFile }: FtpServer) {
+  let socket: Socket = connect(port, host);
   let heard = '';
-  socket.on('data', (bytes) => {
-    heard += bytes;
-  });
-  const replies = () => [...heard.matchAll(/^(\d{3}) /gm)].map(([, reply]) => Number(reply));
-  for (const [index, line] of lines.entries()) {
-    await until(() => replies().length > index, { what: 'the server answers' });
-    socket.write(`${line}\r\n`);
-  }
-  await until(() => replies().length > lines.length, { what: 'the server answers' });
-  return { reply: replies().at(-1), socket };
+  const listen = () =>
+    socket
+      .on('error', () => {})
+      .on('data', (bytes) => {
+        heard += bytes;
+      });
+  listen();
+  /** The last line of the next reply. */
+  const hear = async () => {
+    const [text = '', line = ''] = await until(() => /^(?:.*\r\n)*?(\d{3} .*)\r\n/.exec(heard), {
+      what: 'a reply',
+    });
+    heard = heard.slice(text.length);
+    return line;
+  };
+  await hear();
+  return {
+    hear,
+    say: (line: string) => {
+      socket.write(`${line}\r\n`);
+      return hear();
+    },
+    secure: async () => {
+      socket.removeAllListeners('data');
+      socket = connectTls({ socket, ca: await readFile(caFile), servername: 'localhost' });
+      listen();
+      await once(socket, 'secureConnect');
+    },
+    closed: () => once(socket, 'close'),
+    end: () => socket.destroy(),
+  };
 }
 
 describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
-  describeWith([kind, 'openssl', 'curl', 'lftp'], 'as it is by default', () => {
+  describeWith([kind, 'openssl', 'curl'], 'as it is by default', () => {
     let server: FtpServer;
     beforeAll(async () => {
       server = await startFtpServer(kind);
@@ -109,9 +131,9 @@ describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
     });
 
     it('a login without TLS is refused before a password is sent', async () => {
-      const { reply, socket } = await speakPlainly(server, `USER ${server.user}`);
-      socket.destroy();
-      expect(reply).toBe(ANSWERS[kind].plainLogin);
+      const control = await talk(server);
+      expect(await control.say(`USER ${server.user}`)).toMatch(`${ANSWERS[kind].plainLogin} `);
+      control.end();
     });
 
     it('a data connection with a TLS session of its own is refused where reuse is the default', async () => {
@@ -135,11 +157,7 @@ describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
 
     it('killed it is gone with its sessions, and restarted it is the same with the same files', async () => {
       await curl(server, 'file', '--upload-file', file);
-      const { socket } = await speakPlainly(server, 'NOOP');
-      const closed = once(
-        socket.on('error', () => {}),
-        'close',
-      );
+      const closed = (await talk(server)).closed();
       await server.kill();
       await closed;
       expect(await isListening(server.port)).toBe(false);
@@ -156,21 +174,25 @@ describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
 
     it('through a line that is cut at random, an upload arrives whole and little is sent twice', async () => {
       const cuts = randomCuts(7, 100_000, 300_000);
-      const line = await startCuttingProxy({ target: server, cutAfter: cuts });
+      // Not for ever: of what was under way in a cut, Pure-FTPd keeps next to nothing.
+      const line = await startCuttingProxy({
+        target: server,
+        cutAfter: (connection) => (connection <= 3 ? cuts() : undefined),
+      });
       stops.push(line.stop);
       const url = ['--url', `ftp://${line.host}:${line.port}/cut`];
       let attempts = 0;
-      for (let done = false; !done && attempts < 20; attempts += 1) {
+      for (let done = false; !done && attempts < 10; attempts += 1) {
         const resume = attempts === 0 ? [] : ['--continue-at', '-'];
         done = (await curl(server, '', ...url, ...resume, '--upload-file', file)).code === 0;
       }
       expect(await isWhole(join(server.folder, 'cut'))).toBe(true);
-      expect(line.cuts).toBeGreaterThan(2);
+      expect(line.cuts).toBe(3);
       expect(line.carried.data.up).toBeGreaterThan(SIZE_BYTES);
     });
   });
 
-  describeWith([kind, 'openssl', 'curl', 'lftp'], 'with options', () => {
+  describeWith([kind, 'openssl', 'curl'], 'with options', () => {
     it('requireSessionReuse false takes such a data connection', async () => {
       const server = await start(kind, { requireSessionReuse: false });
       const { reply } = await curl(server, 'file', '--no-sessionid', '--upload-file', '/etc/hostname');
@@ -203,18 +225,20 @@ describe.each(['vsftpd', 'proftpd', 'pure-ftpd'] as const)('%s', (kind) => {
     });
 
     it('an upload beyond quotaBytes is refused as by a full server', async () => {
-      const { user, password, caFile, host, port } = await start(kind, {
-        quotaBytes: 500_000,
-        tlsVersions: ['1.2'],
-      });
-      const commands = [`set ssl:ca-file ${caFile}`, 'debug 4', `put ${file}`];
-      // Not curl, which is busy writing and does not read the reply; lftp would go on trying.
-      const refused = await startProcess({
-        command: tool('lftp'),
-        args: ['-u', `${user},${password}`, '-e', commands.join('; '), `ftp://${host}:${port}`],
-        ready: new RegExp(`^<--- ${ANSWERS[kind].full}`, 'm'),
-      });
-      await refused.stop();
+      const server = await start(kind, { quotaBytes: 500_000, requireSessionReuse: false });
+      const control = await talk(server);
+      await control.say('AUTH TLS');
+      await control.secure();
+      for (const line of [`USER ${server.user}`, `PASS ${server.password}`, 'PBSZ 0', 'PROT P', 'TYPE I']) {
+        await control.say(line);
+      }
+      const [, port] = /\|(\d+)\|/.exec(await control.say('EPSV')) ?? [];
+      const plain = connect(Number(port), server.host);
+      await control.say('STOR file');
+      const data = connectTls({ socket: plain, rejectUnauthorized: false }).on('error', () => {});
+      data.end(CONTENT);
+      expect(await control.hear()).toMatch(`${ANSWERS[kind].full} `);
+      control.end();
     });
 
     it('speaks no TLS version but those of tlsVersions', async () => {

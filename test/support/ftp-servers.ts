@@ -20,6 +20,7 @@ import { readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { holdMounts, killEnclosed, startEnclosed } from './ftp/enclosure.js';
 import { freePortRange } from './ftp/port-range.js';
 import { configureProftpd } from './ftp/proftpd.js';
 import { configurePureFtpd } from './ftp/pure-ftpd.js';
@@ -38,7 +39,7 @@ import {
 } from './ftp/server-kind.js';
 import { configureVsftpd } from './ftp/vsftpd.js';
 import { freePort } from './ports.js';
-import { type RunningProcess, startProcess } from './processes.js';
+import type { RunningProcess } from './processes.js';
 
 export type FtpServerKind = 'vsftpd' | 'proftpd' | 'pure-ftpd';
 
@@ -106,31 +107,6 @@ const PASSIVE_PORTS = 16;
 /** Ports are guessed, so they may be taken. */
 const START_ATTEMPTS = 3;
 
-/**
- * Sets up the mounts of `$1`, tells when they are there, and stays, as the servers come and go.
- * A tmpfs is the disk that can be full.
- */
-const HOLD = `
-set -e
-. "$1"
-echo mounted
-exec sleep infinity
-`;
-
-/**
- * Runs a server as the child of a shell: as the first process of its namespace it would get the orphans of others,
- * which vsftpd takes for its own and dies of. Looks for the port in the kernel's list ($1, hexadecimal): to connect
- * would count as a client.
- */
-const SERVE = `
-port=$1
-shift
-"$@" &
-while kill -0 $! && ! grep -q ":$port 00000000:0000 0A" /proc/net/tcp; do sleep 0.02; done
-echo listening
-wait $!
-`;
-
 /** @throws Error with its log when it does not come up */
 export async function startFtpServer(
   kind: FtpServerKind,
@@ -167,33 +143,10 @@ async function start(kind: FtpServerKind, folder: string, options: FtpServerOpti
   }
   let running: RunningProcess | undefined;
   let earlier = '';
-  const serve = () =>
-    startProcess({
-      command: 'nsenter',
-      args: [
-        `--mount=/proc/${holder.pid}/ns/mnt`,
-        'unshare',
-        '--pid',
-        '--fork',
-        '--kill-child',
-        ...[
-          'sh',
-          '-c',
-          SERVE,
-          'serve',
-          plan.port.toString(16).toUpperCase().padStart(4, '0'),
-          ...command.line,
-        ],
-      ],
-      folder,
-      ...(command.env === undefined ? {} : { env: command.env }),
-      ready: /^listening$/m,
-    });
+  const serve = () => startEnclosed(holder, folder, plan.port, command);
   const kill = async () => {
     if (running === undefined) return;
-    killFirstProcess(running.pid);
-    await running.ended;
-    await running.stop();
+    await killEnclosed(running);
     earlier += running.output();
     running = undefined;
   };
@@ -233,19 +186,6 @@ async function start(kind: FtpServerKind, folder: string, options: FtpServerOpti
   };
 }
 
-/**
- * Kills the first process of the namespace that `unshare` has made: the kernel kills all others with it, and
- * `unshare`, whose child it is, learns of its end when none of them is left.
- */
-function killFirstProcess(unshare: number): void {
-  const children = readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'utf8').trim();
-  try {
-    process.kill(Number(children), 'SIGKILL');
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-  }
-}
-
 async function makeAccounts(
   folder: string,
   root: string,
@@ -283,25 +223,6 @@ async function makePlan(
     quotaBytes: options.quotaBytes,
     bytesPerSecond: options.bytesPerSecond,
   };
-}
-
-/** A process that keeps the mounts, while servers come and go. */
-async function holdMounts(
-  folder: string,
-  root: string,
-  { mounts = {} }: ServerCommand,
-  diskBytes: number | undefined,
-): Promise<RunningProcess> {
-  const file = join(folder, 'mounts.sh');
-  const binds = Object.entries(mounts).map(([path, ours]) => `mount --bind '${ours}' '${path}'\n`);
-  const disk = diskBytes === undefined ? '' : `mount -t tmpfs -o size=${diskBytes} tmpfs '${root}'\n`;
-  await writeFile(file, binds.join('') + disk);
-  return startProcess({
-    command: 'unshare',
-    args: ['--mount', 'sh', '-c', HOLD, 'hold', file],
-    folder,
-    ready: /^mounted$/m,
-  });
 }
 
 function readLogs(files: readonly string[]): string {

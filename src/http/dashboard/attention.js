@@ -1,6 +1,7 @@
 /** Everything that waits for a person, worst first: what it is, why, and what to do. */
-import { el } from './dom.js';
-import { age, bytes, plural, sentence } from './format.js';
+import { card, diskItems } from './attention-card.js';
+import { exchangeFailures, exchangeTroubles } from './exchanges.js';
+import { plural } from './format.js';
 import { actionButton, copyable } from './parts.js';
 
 const RECENT_MS = 3_600_000;
@@ -10,10 +11,12 @@ export function attention(state, nowMs, busy) {
   const { overview } = state;
   return [
     ...healthItems(overview),
+    ...exchangeFailures(overview.exchanges),
     ...state.stuckReceptions.map((record) => receptionItem(record, busy)),
     ...state.stuckDeliveries
       .filter((record) => record.replacedBy === undefined)
       .map((record) => deliveryItem(record, busy)),
+    ...exchangeTroubles(overview.exchanges),
     ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
     ...conflictItems(overview.counts.conflicts),
     ...state.refusals.filter(({ atMs }) => nowMs - atMs < RECENT_MS).map(refusalItem),
@@ -21,18 +24,13 @@ export function attention(state, nowMs, busy) {
 }
 
 function healthItems({ redis, workers, disk }) {
-  const items = [];
-  if (disk.state === 'refusing') {
-    items.push(
-      card({
-        key: 'disk',
-        title: 'The disk is nearly full: nothing new is taken',
-        code: 'SPOOL_ABOVE_WATERMARK',
-        why: `${bytes(disk.freeBytes)} of ${bytes(disk.totalBytes)} are free. Modalities are told to come back later; what is here is safe.`,
-        advice: 'free space on the data disk; intake resumes by itself',
-      }),
-    );
-  }
+  const disks = diskItems(disk, {
+    told: 'Modalities are told to come back later',
+    soon: 'new studies will be refused',
+    shorter: 'shorten retention',
+  });
+  // A full disk is worse than all else, one that fills up can wait.
+  const items = disk.state === 'refusing' ? [...disks] : [];
   if (!redis.up) {
     items.push(
       card({
@@ -54,18 +52,7 @@ function healthItems({ redis, workers, disk }) {
       }),
     );
   }
-  if (disk.state === 'low') {
-    items.push(
-      card({
-        key: 'disk',
-        tone: 'warn',
-        title: `The disk is filling up: ${bytes(disk.freeBytes)} are free`,
-        why: 'Before it is full, new studies will be refused.',
-        advice: 'free space on the data disk, or shorten retention in the config',
-      }),
-    );
-  }
-  return items;
+  return disk.state === 'low' ? [...items, ...disks] : items;
 }
 
 function deliveryItem(record, busy) {
@@ -82,13 +69,15 @@ function deliveryItem(record, busy) {
     why: reason?.message,
     advice: record.advice,
     story: `#/deliveries/${record.id}`,
-    action: actionButton({
-      text: 'Retry',
-      label: `Retry the study for ${record.peerName} (${what})`,
-      path: `/api/deliveries/${record.id}/retry`,
-      done: `The delivery to ${record.peerName} is tried again.`,
-      busy,
-    }),
+    actions: [
+      actionButton({
+        text: 'Retry',
+        label: `Retry the study for ${record.peerName} (${what})`,
+        path: `/api/deliveries/${record.id}/retry`,
+        done: `The delivery to ${record.peerName} is tried again.`,
+        busy,
+      }),
+    ],
   });
 }
 
@@ -101,9 +90,10 @@ function receptionItem(record, busy) {
         pacs?.lastError?.message ?? `${pacs?.refusedCount} of ${record.instanceCount} instances were refused`,
       atMs: record.steps.at(-1)?.atMs ?? record.receivedAtMs,
     };
+  const what = record.receiptFor === undefined ? 'An envelope' : 'A receipt';
   const title =
     record.quarantined !== undefined
-      ? `An envelope from ${record.senderName} is in quarantine`
+      ? `${what} from ${record.senderName} is in quarantine`
       : pacsName === undefined
         ? `A study from ${record.senderName} is stuck`
         : `${pacsName} refused a study from ${record.senderName}`;
@@ -115,13 +105,15 @@ function receptionItem(record, busy) {
     why: reason.message,
     advice: record.advice,
     story: `#/receptions/${record.id}`,
-    action: actionButton({
-      text: 'Retry',
-      label: `Retry the reception from ${record.senderName}`,
-      path: `/api/receptions/${record.id}/retry`,
-      done: `What came from ${record.senderName} is tried again.`,
-      busy,
-    }),
+    actions: [
+      actionButton({
+        text: 'Retry',
+        label: `Retry the reception from ${record.senderName}`,
+        path: `/api/receptions/${record.id}/retry`,
+        done: `What came from ${record.senderName} is tried again.`,
+        busy,
+      }),
+    ],
   });
 }
 
@@ -134,13 +126,15 @@ function studyItem(study, busy) {
     atMs: study.lastInstanceAtMs,
     why: `No route of the config fits its ${plural(study.instanceCount, 'instance')}. They are safe here.`,
     advice: 'add a route to the config and start the bridge again; then complete the study',
-    action: actionButton({
-      text: 'Complete now',
-      label: `Complete the study from ${study.callingAes.join(', ')} now`,
-      path: `/api/studies/${encodeURIComponent(study.key)}/complete`,
-      done: 'The study is complete; it is being packed.',
-      busy,
-    }),
+    actions: [
+      actionButton({
+        text: 'Complete now',
+        label: `Complete the study from ${study.callingAes.join(', ')} now`,
+        path: `/api/studies/${encodeURIComponent(study.key)}/complete`,
+        done: 'The study is complete; it is being packed.',
+        busy,
+      }),
+    ],
   });
 }
 
@@ -194,31 +188,4 @@ function refusalWords({ code, callingAe, calledAe, remoteAddress }) {
     default:
       return { why: '', advice: '' };
   }
-}
-
-function card({ key, tone = 'bad', title, code, atMs, why, advice, story, action }) {
-  return el(
-    'li',
-    { 'data-key': key },
-    el(
-      'article',
-      { class: `card item ${tone}` },
-      el(
-        'div',
-        { class: 'item-text' },
-        el('h3', {}, story === undefined ? title : el('a', { href: story }, title)),
-        why === undefined || why === '' ? '' : el('p', {}, sentence(why)),
-        advice === undefined || advice === ''
-          ? ''
-          : el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), ...[advice].flat()),
-        el(
-          'p',
-          { class: 'sub' },
-          code === undefined ? '' : el('code', {}, code),
-          atMs === undefined ? '' : age(atMs),
-        ),
-      ),
-      action === undefined ? '' : el('div', { class: 'actions' }, action),
-    ),
-  );
 }

@@ -1,7 +1,8 @@
 /** What this bridge sends: one line for each delivery, with its road of four steps. */
 import { el } from './dom.js';
 import { age, bytes, plural, sentence } from './format.js';
-import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+import { chip, empty, filterButton, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+import { priorityChip, sendingBar, waitsForWindow, windowWords } from './sending.js';
 
 export const DELIVERY_STEPS = ['accepted', 'sent', 'acknowledged', 'verified'];
 const STATES = [...DELIVERY_STEPS, 'parked', 'refused'];
@@ -22,9 +23,9 @@ export function deliveries(list, { counts, filter, limit }) {
     el(
       'div',
       { class: 'filters', role: 'group', 'aria-label': 'Show deliveries that are' },
-      filterButton('all', undefined, total, filter),
+      filterButton({ text: 'all', state: undefined, count: total, filter }),
       ...STATES.filter((state) => counts[state] > 0 || state === filter).map((state) =>
-        filterButton(state, state, counts[state], filter),
+        filterButton({ text: state, state, count: counts[state], filter, tone: TONES[state] }),
       ),
     ),
     list.length === 0
@@ -46,21 +47,6 @@ export function deliveries(list, { counts, filter, limit }) {
   ];
 }
 
-function filterButton(text, state, count, filter) {
-  return el(
-    'button',
-    {
-      type: 'button',
-      class: `filter ${TONES[state] ?? ''}`,
-      'data-key': `filter ${text}`,
-      'data-filter': state ?? '',
-      'aria-pressed': String(state === filter),
-    },
-    text,
-    el('span', { class: 'count' }, count.toLocaleString('en')),
-  );
-}
-
 function deliveryRow(record) {
   return el(
     'li',
@@ -71,7 +57,7 @@ function deliveryRow(record) {
       el(
         'span',
         { class: 'what' },
-        el('strong', {}, record.peerName),
+        el('span', { class: 'name' }, el('strong', {}, record.peerName), priorityChip(record)),
         el(
           'span',
           { class: 'sub' },
@@ -83,7 +69,13 @@ function deliveryRow(record) {
         record.replaces === undefined ? '' : el('span', { class: 'tag' }, 'sent again'),
       ),
       deliveryRoad(record),
-      el('span', { class: 'now' }, chip(record.state), el('span', { class: 'why' }, whyDelivery(record))),
+      el(
+        'span',
+        { class: 'now' },
+        chip(record.state),
+        el('span', { class: 'why' }, whyDelivery(record)),
+        sendingBar(record),
+      ),
       el(
         'span',
         { class: 'when' },
@@ -98,7 +90,7 @@ export function deliveryRoad(record) {
   const word = STOPPED.has(record.state) ? carriageWord(record) : record.state;
   return road(DELIVERY_STEPS, DELIVERY_STEPS.indexOf(word), {
     tone: TONES[record.state],
-    moving: !STOPPED.has(record.state),
+    moving: !STOPPED.has(record.state) && !waitsForWindow(record),
     word: record.state,
   });
 }
@@ -123,8 +115,13 @@ export function whyDelivery(record) {
       : 'Sent again under another id';
   }
   if (record.state === 'verified') return 'In their PACS; receipt checked';
+  if (waitsForWindow(record)) return windowWords(record);
   if (record.lastError !== undefined) return lastError(record.lastError);
   if (record.state === 'sent') return 'The last byte has left; waits for their answer';
-  if (record.state === 'acknowledged') return 'Safe there; waits for the receipt from their PACS';
+  if (record.state === 'acknowledged') {
+    return record.via === undefined
+      ? 'Safe there; waits for the receipt from their PACS'
+      : `Safe at ${record.via}, where they take it; waits for the receipt from their PACS`;
+  }
   return CARRIAGE[record.carriage] ?? '';
 }

@@ -20,6 +20,13 @@ export function bytes(count) {
   return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${UNITS[power]}`;
 }
 
+/** `14.2 of 21.4 MB`; both in the unit of the whole. */
+export function bytesOf(part, whole) {
+  const [, unit] = bytes(whole).split(' ');
+  const value = part / 1000 ** UNITS.indexOf(unit);
+  return `${value.toFixed(unit === 'B' ? 0 : 1)} of ${bytes(whole)}`;
+}
+
 /** `1 instance`, `2,048 instances`. */
 export function plural(count, noun) {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
@@ -70,6 +77,16 @@ export function clockTime(atMs) {
     isToday
       ? date.toLocaleTimeString()
       : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }),
+  );
+}
+
+/** `22:00`, as the config writes it; the whole time on hover. For what is less than a day away. */
+export function hour(atMs) {
+  const date = new Date(atMs);
+  return el(
+    'time',
+    { datetime: date.toISOString(), title: date.toLocaleString() },
+    date.toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
   );
 }
 

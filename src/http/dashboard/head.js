@@ -1,7 +1,7 @@
-/** The top of the page: where modalities send to, whether the bridge is well, and one sentence that sums it up. */
+/** The top of a page: where one sends to, whether the bridge is well, and what moves. */
 import { el } from './dom.js';
 import { bytes, plural } from './format.js';
-import { copyable, icon } from './parts.js';
+import { copyable } from './parts.js';
 
 /** What has to be typed into a modality. */
 export function address({ aeTitles, port }) {
@@ -18,7 +18,6 @@ export function address({ aeTitles, port }) {
 }
 
 export function health({ redis, workers, disk }) {
-  const used = disk.totalBytes === 0 ? 0 : 1 - disk.freeBytes / disk.totalBytes;
   const embedded = redis.kind === 'embedded';
   return [
     light(
@@ -27,12 +26,17 @@ export function health({ redis, workers, disk }) {
       redis.note ?? redis.kind,
     ),
     light(workers.up ? 'good' : 'bad', workers.up ? 'Workers' : 'No worker'),
-    light(
-      { ok: 'good', low: 'warn', refusing: 'bad' }[disk.state],
-      `${bytes(disk.freeBytes)} free`,
-      `${Math.round(used * 100)} % of the data disk is used`,
-    ),
+    diskLight(disk),
   ];
+}
+
+export function diskLight({ state, freeBytes, totalBytes }) {
+  const used = totalBytes === 0 ? 0 : 1 - freeBytes / totalBytes;
+  return light(
+    { ok: 'good', low: 'warn', refusing: 'bad' }[state],
+    `${bytes(freeBytes)} free`,
+    `${Math.round(used * 100)} % of the data disk is used`,
+  );
 }
 
 function light(tone, text, title) {
@@ -45,8 +49,8 @@ function light(tone, text, title) {
   );
 }
 
-/** One sentence for somebody who looks up for a second. */
-export function summary(waiting, { counts }) {
+/** What moves, in one sentence. */
+export function underWay({ counts }) {
   const moving = counts.deliveries.accepted + counts.deliveries.sent + counts.deliveries.acknowledged;
   const arriving = counts.receptions.received + counts.receptions.opened + counts.receptions.verified;
   const parts = [
@@ -56,22 +60,7 @@ export function summary(waiting, { counts }) {
       ? ''
       : `${counts.deliveries.verified.toLocaleString('en')} verified at their PACS`,
   ].filter((text) => text !== '');
-  const isWell = waiting === 0;
-  return [
-    el('span', { class: `seal ${isWell ? 'good' : 'bad'}` }, icon(isWell ? 'check' : 'alert')),
-    el(
-      'div',
-      {},
-      el(
-        'h2',
-        { id: 'attention-title' },
-        isWell
-          ? 'Nothing waits for you'
-          : `${plural(waiting, 'thing')} ${waiting === 1 ? 'waits' : 'wait'} for you`,
-      ),
-      el('p', { class: 'sub' }, parts.length === 0 ? 'No study is under way.' : `${parts.join(', ')}.`),
-    ),
-  ];
+  return parts.length === 0 ? 'No study is under way.' : `${parts.join(', ')}.`;
 }
 
 /** For a bridge that has seen nothing yet. */

@@ -38,8 +38,11 @@ const ICONS = {
   copy: 'M9 9h10v10H9zM5 15V5h10',
 };
 
-/** A button that does something at the bridge; disabled while it is at it. */
-export function actionButton({ text, label, path, done, busy, kind = 'primary' }) {
+/**
+ * A button that does something at the bridge; disabled while it is at it. With a `question` ({ ask, because, yes }), a
+ * person is asked first.
+ */
+export function actionButton({ text, label, path, done, busy, kind = 'primary', question }) {
   return el(
     'button',
     {
@@ -49,9 +52,28 @@ export function actionButton({ text, label, path, done, busy, kind = 'primary' }
       'data-key': path,
       'data-post': path,
       'data-done': done,
+      'data-ask': question?.ask,
+      'data-because': question?.because,
+      'data-yes': question?.yes,
       disabled: busy.has(path),
     },
     busy.has(path) ? 'One moment …' : text,
+  );
+}
+
+/** Shows only what is in a state; `state` is undefined for all, `filter` what is shown now. */
+export function filterButton({ text, state, count, filter, tone = '' }) {
+  return el(
+    'button',
+    {
+      type: 'button',
+      class: `filter ${tone}`,
+      'data-key': `filter ${text}`,
+      'data-filter': state ?? '',
+      'aria-pressed': String(state === filter),
+    },
+    text,
+    el('span', { class: 'count' }, count.toLocaleString('en')),
   );
 }
 

@@ -6,12 +6,14 @@ import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from
 export const RECEPTION_STEPS = ['received', 'opened', 'verified', 'delivered', 'confirmed'];
 const STOPPED = new Set(['parked', 'refused', 'quarantined']);
 
-export function receptions(list, { limit }) {
+export function receptions(list, { limit, exchanges }) {
   if (list.length === 0) {
     return [
       empty(
         'Nothing has been received yet.',
-        'Partners send to the API port of this bridge, once their certificate and their signing key are pinned in the config.',
+        exchanges.length === 0
+          ? 'Partners send to the API port of this bridge, once their certificate and their signing key are pinned in the config.'
+          : `What partners leave at ${exchanges.map(({ name }) => name).join(' or ')} is fetched by itself, and shown here.`,
       ),
     ];
   }
@@ -55,6 +57,7 @@ function receptionRow(record) {
             .filter((text) => text !== '')
             .join(' · '),
         ),
+        record.receiptFor === undefined ? '' : el('span', { class: 'tag' }, 'receipt'),
       ),
       receptionRoad(record),
       el('span', { class: 'now' }, receptionChip(record.state), whyReception(record)),
@@ -62,7 +65,10 @@ function receptionRow(record) {
         'span',
         { class: 'when' },
         age(record.receivedAtMs),
-        storyButton(`#/receptions/${record.id}`, `${record.state}, from ${record.senderName}`),
+        storyButton(
+          `#/receptions/${record.id}`,
+          `${record.receiptFor === undefined ? '' : 'receipt, '}${record.state}, from ${record.senderName}`,
+        ),
       ),
     ),
   );

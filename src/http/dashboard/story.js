@@ -1,25 +1,28 @@
 /** One delivery or reception from its beginning: how far it is, what happened when, and what can be done. */
 import { DELIVERY_STEPS, deliveryRoad, whyDelivery } from './deliveries.js';
 import { el } from './dom.js';
-import { bytes, clockTime, plural, span } from './format.js';
+import { bytes, clockTime, plural, sentence, span } from './format.js';
 import { actionButton, chip, copyable, icon, lastError, roadHead } from './parts.js';
 import { pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
+import { priorityChip, sendingBar, waitsForWindow } from './sending.js';
 
 /** @returns the content of the panel for a delivery */
 export function deliveryStory(record, busy) {
   const reason = record.parked ?? record.refusal;
   return panel({
     title: `To ${record.peerName}`,
-    state: chip(record.state),
+    state: [chip(record.state), priorityChip(record)],
     road: [roadHead(DELIVERY_STEPS), deliveryRoad(record)],
-    now: reason === undefined ? el('p', { class: 'why' }, whyDelivery(record)) : '',
-    trouble: troubleOf(
-      record,
-      reason,
-      `/api/deliveries/${record.id}/retry`,
-      busy,
-      record.replacedBy === undefined,
-    ),
+    now: deliveryNow(record, reason),
+    trouble: waitsForWindow(record)
+      ? ''
+      : troubleOf(
+          record,
+          reason,
+          `/api/deliveries/${record.id}/retry`,
+          busy,
+          record.replacedBy === undefined,
+        ),
     facts: [
       [
         'Study',
@@ -29,7 +32,9 @@ export function deliveryStory(record, busy) {
       ],
       ['Envelope', copyable(record.id, 'the envelope id')],
       ['Study Instance UID', copyable(record.studyInstanceUid, 'the Study Instance UID')],
+      ['Goes by way of', record.via],
       ['Sealed', record.sealed && bytes(record.sealed.sizeBytes)],
+      ['Sent', record.sentBytes && `${bytes(record.sentBytes)}, all attempts together`],
       ['Manifest SHA-256', record.sealed && el('code', {}, record.sealed.manifestSha256)],
       ['Addendum to', linkTo(record.addendumTo)],
       ['Replaces', linkTo(record.replaces)],
@@ -40,13 +45,24 @@ export function deliveryStory(record, busy) {
   });
 }
 
-/** @returns the content of the panel for a reception */
+/** Where a failure or a decision of somebody is told below, only how far it has come. */
+function deliveryNow(record, reason) {
+  const isTold = reason !== undefined || (record.lastError !== undefined && !waitsForWindow(record));
+  return [
+    isTold ? '' : el('p', { class: 'why' }, whyDelivery(record)),
+    waitsForWindow(record) ? el('p', { class: 'why' }, sentence(record.advice)) : '',
+    sendingBar(record),
+  ];
+}
+
+/** @returns the content of the panel for a reception; a receipt is one too, while something is wrong with it */
 export function receptionStory(record, busy) {
+  const isReceipt = record.receiptFor !== undefined;
   const outcomes = Object.entries(record.pacs);
   const canRetry = ['parked', 'refused', 'quarantined'].includes(record.state);
   const reason = record.quarantined ?? record.parked;
   return panel({
-    title: `From ${record.senderName}`,
+    title: isReceipt ? `Receipt from ${record.senderName}` : `From ${record.senderName}`,
     state: receptionChip(record.state),
     road: [roadHead(RECEPTION_STEPS), receptionRoad(record)],
     now: el(
@@ -56,11 +72,14 @@ export function receptionStory(record, busy) {
     ),
     trouble: troubleOf(record, reason, `/api/receptions/${record.id}/retry`, busy, canRetry),
     facts: [
+      ['Receipt for', linkTo(record.receiptFor)],
       [
         'Study',
-        record.instanceCount === undefined
-          ? 'not opened yet'
-          : [(record.modalities ?? []).join(', '), plural(record.instanceCount, 'instance')].join(' · '),
+        isReceipt
+          ? undefined
+          : record.instanceCount === undefined
+            ? 'not opened yet'
+            : [(record.modalities ?? []).join(', '), plural(record.instanceCount, 'instance')].join(' · '),
       ],
       ['Envelope', copyable(record.id, 'the envelope id')],
       [
@@ -68,7 +87,7 @@ export function receptionStory(record, busy) {
         record.studyInstanceUid && copyable(record.studyInstanceUid, 'the Study Instance UID'),
       ],
       ['Sealed', bytes(record.sizeBytes)],
-      ['Brought by', record.fromPeerId],
+      ['Brought by', broughtBy(record)],
       ['Signed by', record.signedBy && el('code', {}, record.signedBy)],
       ['Dialect', record.dialect],
       ['Manifest SHA-256', el('code', {}, record.manifestSha256)],
@@ -76,6 +95,11 @@ export function receptionStory(record, busy) {
     steps: [{ event: 'received', atMs: record.receivedAtMs }, ...record.steps],
     words: receptionWords(record),
   });
+}
+
+function broughtBy({ fromPeerId, takenFrom }) {
+  if (takenFrom === undefined) return fromPeerId;
+  return `taken from ${takenFrom.exchange}, where it lay with ${bytes(takenFrom.archiveBytes)}`;
 }
 
 function panel({ title, state, road, now, trouble, facts, steps, words }) {
@@ -150,13 +174,16 @@ const STEP_TONES = {
   quarantined: 'bad',
 };
 
-function deliveryWords({ peerName }) {
+function deliveryWords({ peerName, via }) {
   const words = {
     accepted: 'Accepted: every instance is durable here',
     packed: 'Packed',
     sealed: `Sealed to the key of ${peerName}, and signed`,
-    sent: 'Sent: the last byte has left',
-    acknowledged: `Acknowledged: durable at ${peerName}`,
+    sent: via === undefined ? 'Sent: the last byte has left' : `Sent: the last byte has left, to ${via}`,
+    acknowledged:
+      via === undefined
+        ? `Acknowledged: durable at ${peerName}`
+        : `Acknowledged: whole at ${via}, where ${peerName} takes it`,
     verified: 'Verified: in their PACS, and the receipt matches what was sent',
     refused: `Refused by ${peerName}`,
     parked: 'Parked: waits for a person',
@@ -165,9 +192,13 @@ function deliveryWords({ peerName }) {
   return (event) => words[event] ?? event;
 }
 
-function receptionWords({ senderName }) {
+function receptionWords({ senderName, takenFrom }) {
   const words = {
-    received: 'Received: the envelope is durable here',
+    received:
+      takenFrom === undefined
+        ? 'Received: the envelope is durable here'
+        : `Taken from ${takenFrom.exchange}: the envelope is durable here`,
+    receipt: 'Opened: it holds the receipt for a delivery of ours',
     opened: `Opened: seal and signature of ${senderName} hold`,
     verified: 'Verified: every instance is as the sender listed it',
     delivered: 'Delivered: stored in every PACS',

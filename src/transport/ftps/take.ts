@@ -11,7 +11,7 @@ import { claimEnvelope } from './inbox.js';
 import { transfer } from './transfer.js';
 
 /** Sockets give pieces of 16 KiB; so many bytes are gathered while the disk is busy, and written at once. */
-const FILE_BUFFER_BYTES = 4 * 1024 * 1024;
+const FILE_BUFFER_BYTES = 1024 * 1024;
 
 /** @param folder the inbox on the server, without a slash at its end */
 export async function takeEnvelope(
