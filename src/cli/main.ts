@@ -9,6 +9,7 @@ import { inspectCommand } from './inspect.js';
 import { keygenCommand } from './keygen.js';
 import { openCommand } from './open.js';
 import { EXIT, isHelp, isUsageError, printError } from './output.js';
+import { probeCommand } from './probe.js';
 import { retryCommand } from './retry.js';
 import { sealCommand } from './seal.js';
 import { sendCommand } from './send.js';
@@ -42,6 +43,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     statusCommand,
     retryCommand,
     echoCommand,
+    probeCommand,
   ];
   for (const command of commands) program.addCommand(command().exitOverride());
   program.exitOverride();

@@ -1,6 +1,6 @@
 /** `drawbridge status`: how the bridge of this machine is, and what waits for an operator. */
 import { Command } from 'commander';
-import type { DeliveryView, Overview, ReceptionView, StudyView } from '../http/ports.js';
+import type { DeliveryView, ExchangeView, Overview, ReceptionView, StudyView } from '../http/ports.js';
 import { openBridgeApi } from './bridge-api.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
@@ -42,6 +42,7 @@ function describe(
     `studies     ${studies.length === 0 ? 'none' : `${studies.length} waiting`}`,
     `deliveries  ${counts(overview.counts.deliveries)}`,
     `receptions  ${counts(overview.counts.receptions)}`,
+    ...overview.exchanges.map(describeExchange),
   ];
   const stuck = [...deliveries, ...receptions].filter(({ state }) =>
     ['parked', 'refused', 'quarantined'].includes(state),
@@ -54,6 +55,12 @@ function describe(
     );
   }
   return lines.join('\n');
+}
+
+function describeExchange({ name, error, waitingCount, troubles }: ExchangeView): string {
+  const waiting = waitingCount === 0 ? 'empty' : `${waitingCount} waiting`;
+  const state = error === undefined ? waiting : `${error.message} → ${error.advice}`;
+  return `exchange    ${name}: ${state}${troubles.length === 0 ? '' : `, ${troubles.length} cannot be fetched`}`;
 }
 
 function quarantineOf(record: DeliveryView | ReceptionView): { message: string } | undefined {

@@ -53,7 +53,10 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
     maxEnvelopeBytes: site.settings.https.maxEnvelopeBytes,
     acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
     admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),
-    enqueue: (step, id) => producer.add(step.stage, jobIdOf(step, id)),
+    enqueue: async (step, id) => {
+      const priority = (await site.receptions.read(id))?.priority;
+      await producer.add(step.stage, jobIdOf(step, id), priority === undefined ? {} : { priority });
+    },
   };
 }
 

@@ -5,6 +5,7 @@
 import { GatewayError } from '../errors/gateway-error.js';
 import type { EnvelopeId } from './envelope-id.js';
 import type { LastError, Parking } from './parking.js';
+import type { Priority } from './priority.js';
 
 export const PROGRESSES = ['received', 'opened', 'verified', 'delivered', 'confirmed'] as const;
 export type Progress = (typeof PROGRESSES)[number];
@@ -45,6 +46,8 @@ export interface Reception {
   readonly instanceCount?: number;
   readonly studyInstanceUid?: string;
   readonly modalities?: readonly string[];
+  /** As the sender says; known from `verified` on. */
+  readonly priority?: Priority;
   readonly signedBy?: string;
   readonly dialect?: string;
   readonly pacs: Readonly<Record<string, PacsOutcome>>;
@@ -65,6 +68,7 @@ export type ReceptionEvent =
       readonly studyInstanceUid: string;
       readonly modalities: readonly string[];
       readonly pacs: readonly string[];
+      readonly priority?: Priority;
     }
   | { readonly type: 'receipt'; readonly receiptFor: EnvelopeId; readonly problem?: Parking }
   | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
@@ -135,6 +139,7 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         instanceCount: event.instanceCount,
         studyInstanceUid: event.studyInstanceUid,
         modalities: event.modalities,
+        ...(event.priority === undefined ? {} : { priority: event.priority }),
         pacs: Object.fromEntries(
           event.pacs.map((name) => [name, { state: 'pending', storedCount: 0, refusedCount: 0 } as const]),
         ),

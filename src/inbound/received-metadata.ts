@@ -1,12 +1,23 @@
-/** The one thing that delivery needs from an opened metadata.json; its schema was checked when it was opened. */
+/** What delivery needs from an opened metadata.json; its schema was checked when it was opened. */
 import { readFile } from 'node:fs/promises';
+import { PRIORITIES, type Priority } from '../domain/priority.js';
 
-/** `studies.study_uid`; undefined where the document leaves it out. */
-export async function readReceivedStudyUid(path: string): Promise<string | undefined> {
+export interface ReceivedMetadata {
+  /** `studies.study_uid`; absent where the document leaves it out. */
+  readonly studyInstanceUid?: string;
+  /** `extensions.drawbridge.priority`; routine where the sender says nothing, or something else. */
+  readonly priority: Priority;
+}
+
+export async function readReceivedMetadata(path: string): Promise<ReceivedMetadata> {
   const document: unknown = JSON.parse(await readFile(path, 'utf8'));
   const studies = member(document, 'studies') ?? member(document, 'study');
   const uid = member(studies, 'study_uid') ?? member(studies, 'uid');
-  return typeof uid === 'string' ? uid : undefined;
+  const priority = member(member(member(document, 'extensions'), 'drawbridge'), 'priority');
+  return {
+    ...(typeof uid === 'string' ? { studyInstanceUid: uid } : {}),
+    priority: PRIORITIES.find((each) => each === priority) ?? 'routine',
+  };
 }
 
 function member(value: unknown, key: string): unknown {

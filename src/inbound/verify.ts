@@ -14,7 +14,7 @@ import { discardFolder, moveFolder } from '../spool/envelope-store.js';
 import { readInstanceFile } from '../spool/instance-file.js';
 import { findReceipt } from './mail-receipt.js';
 import { enqueueNext, type InboundParts, isHalted } from './parts.js';
-import { readReceivedStudyUid } from './received-metadata.js';
+import { readReceivedMetadata } from './received-metadata.js';
 
 /** The document beside a reception record that lists what goes to the PACS. */
 export const INSTANCES_DOCUMENT = 'instances.json';
@@ -50,7 +50,10 @@ export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortS
     const folder = await moveless(staging, opened);
     const found = await inspect(folder, signal);
     const studyInstanceUid = onlyStudy(found);
-    await assertSameStudy(join(folder, METADATA_FILE), studyInstanceUid);
+    const metadata = await readReceivedMetadata(join(folder, METADATA_FILE));
+    if (metadata.studyInstanceUid !== undefined && metadata.studyInstanceUid !== studyInstanceUid) {
+      throw inconsistent('metadata.json names another study than the instances');
+    }
     await parts.receptions.writeDocument(id, INSTANCES_DOCUMENT, JSON.stringify(found.map(toOpenedInstance)));
     await moveFolder(staging, opened);
     await parts.receptions.update(id, (record) =>
@@ -64,6 +67,7 @@ export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortS
             .filter((each) => each !== '')
             .sort(),
           pacs,
+          priority: metadata.priority,
         },
         parts.clock.now(),
       ),
@@ -186,13 +190,6 @@ function onlyStudy(found: readonly Found[]): Uid {
   const [first, ...more] = new Set(found.map((instance) => instance.studyInstanceUid));
   if (first === undefined || more.length > 0) throw inconsistent('the instances belong to several studies');
   return first;
-}
-
-async function assertSameStudy(metadataPath: string, studyInstanceUid: Uid): Promise<void> {
-  const named = await readReceivedStudyUid(metadataPath);
-  if (named !== undefined && named !== studyInstanceUid) {
-    throw inconsistent('metadata.json names another study than the instances');
-  }
 }
 
 function toOpenedInstance({

@@ -68,15 +68,20 @@ async function sealInstances(
     createdAtMs: parts.clock.now(),
     sender: parts.site,
     receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
-    ...(delivery.addendumTo === undefined
-      ? {}
-      : { extensions: { drawbridge: { addendum_to: delivery.addendumTo } } }),
-    metadata: draft.metadata,
+    // In the sealed part, not in the manifest: it is nobody's business on the way which envelopes belong together.
+    metadata: { ...draft.metadata, extensions: { drawbridge: extensionOf(delivery) } },
     files,
     recipientKey: peer.encryptionKey,
     signingKey: parts.signingKey,
     signal,
   });
+}
+
+function extensionOf({ priority, addendumTo }: Delivery): Readonly<Record<string, string>> {
+  return {
+    priority: priority ?? 'routine',
+    ...(addendumTo === undefined ? {} : { addendum_to: addendumTo }),
+  };
 }
 
 /** Where the peer is reached via a hub that shall see as little as possible. */

@@ -3,37 +3,28 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFtpsTransport, type FtpsOptions } from '../../src/transport/ftps/transport.js';
 import { type TransportUnderTest, transportConformance } from '../conformance/transport.js';
-import {
-  type FtpServer,
-  type FtpServerKind,
-  type FtpServerOptions,
-  startFtpServer,
-} from '../support/ftp-servers.js';
+import { type FtpServer, type FtpServerKind, startFtpServer } from '../support/ftp-servers.js';
 import { describeWith } from '../support/tools.js';
 
-const VARIANTS: readonly { kind: FtpServerKind; title: string; options?: FtpServerOptions; move?: true }[] = [
-  { kind: 'vsftpd', title: 'vsftpd, TLS 1.3' },
-  { kind: 'proftpd', title: 'ProFTPD, TLS 1.3' },
-  { kind: 'pure-ftpd', title: 'Pure-FTPd, TLS 1.3' },
+const SERVERS: readonly { kind: FtpServerKind; title: string }[] = [
+  { kind: 'vsftpd', title: 'vsftpd' },
+  { kind: 'proftpd', title: 'ProFTPD' },
+  { kind: 'pure-ftpd', title: 'Pure-FTPd' },
 ];
 
-for (const { kind, title, options = {}, move } of VARIANTS) {
+for (const { kind, title } of SERVERS) {
   describeWith([kind, 'openssl'], title, () => {
-    transportConformance(`FTPS on ${title}`, () => openPlace(kind, options, move ? 'move' : 'delete'));
+    transportConformance(`FTPS on ${title}`, () => openPlace(kind));
   });
 }
 
-async function openPlace(
-  kind: FtpServerKind,
-  options: FtpServerOptions,
-  afterTaking: FtpsOptions['afterTaking'],
-): Promise<TransportUnderTest> {
-  const server = await startFtpServer(kind, options);
+async function openPlace(kind: FtpServerKind): Promise<TransportUnderTest> {
+  const server = await startFtpServer(kind);
   const inbox = join(server.folder, 'inbox of b');
   await mkdir(inbox);
   await server.give(inbox);
   const bridge = (claimer: string, folders: Pick<FtpsOptions, 'inbox' | 'outbox'>) =>
-    createFtpsTransport({ ...loginOf(server), ...folders, afterTaking, claimer });
+    createFtpsTransport({ ...loginOf(server), ...folders, afterTaking: 'delete', claimer });
   const sender = bridge('a'.repeat(16), { outbox: '/inbox of b' });
   const receiver = bridge('b'.repeat(16), { inbox: '/inbox of b' });
   const rival = bridge('c'.repeat(16), { inbox: 'inbox of b/' });

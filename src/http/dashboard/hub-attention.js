@@ -85,7 +85,7 @@ function parkedItem(parcel, { busy, nowMs }) {
         kind: 'secondary danger',
         question: {
           ask: `Discard ${what}?`,
-          because: `It is removed from this hub for good, and ${to} never gets it from here. ${senderName} still has the study, and may send it again.`,
+          because: `It is removed from this hub for good. If ${to} still needs it, ${senderName} has to send it again.`,
           yes: 'Discard it',
         },
       }),

@@ -218,8 +218,9 @@ export class FtpsConnection {
     const prot = await this.ask('PROT P');
     if (prot.code >= 300) throw notEncrypted('PROT P', prot.code);
     await this.order('TYPE I');
-    const names = [...(await this.#client.features()).keys()].map((name) => name.toUpperCase());
-    this.features = new Set(names);
+    // RFC 2389 §3.2: one in each line between the first and the last.
+    const lines = (await this.ask('FEAT')).message.split(/\r?\n/).slice(1, -1);
+    this.features = new Set(lines.map((line) => verbOf(line.trim()).toUpperCase()));
     if (this.features.has('UTF8')) await this.ask('OPTS UTF8 ON');
   }
 

@@ -73,7 +73,7 @@ export function folderPath(folder: string | undefined, which: 'outbox' | 'inbox'
 }
 
 /** @throws CONFIG_INVALID */
-export function checkPath(path: string): void {
+function checkPath(path: string): void {
   if (/^[^\0-\x1f\x7f]+$/.test(path) && path === path.trim() && !path.startsWith('-')) return;
   throw new GatewayError(
     'CONFIG_INVALID',
