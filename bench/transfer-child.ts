@@ -74,5 +74,6 @@ function open({ to }: ChildTask): Transport {
       trust: { certificateFingerprints: [to.fingerprint] },
     },
     to.identity,
+    '0123456789abcdef',
   );
 }

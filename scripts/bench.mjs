@@ -4,17 +4,17 @@
  */
 import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureDebianPackages } from './debian-packages.mjs';
+import { ensureTools } from './tools.mjs';
 import { ensureDependencies, ensureNode, launch, ROOT, run } from './setup.mjs';
 
 /** Peers that the benchmarks run beside ours. */
-const PACKAGES = ['curl', 'lftp', 'openssl'];
+const PEERS = ['curl', 'lftp', 'openssl', 'vsftpd'];
 const BUILT = join(ROOT, '.cache', 'bench');
 
 await launch(async () => {
   ensureNode();
   await ensureDependencies();
-  ensureDebianPackages(PACKAGES);
+  await ensureTools(PEERS);
   const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
   const failed = await run(process.execPath, [compiler, '-p', 'tsconfig.bench.json', '--noCheck'], {
     cwd: ROOT,

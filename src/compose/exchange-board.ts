@@ -114,7 +114,7 @@ const ADVICE: Readonly<Record<Exchange['type'], Partial<Record<ErrorCode, string
   ftps: {
     ...SERVER_ADVICE,
     PEER_UNREACHABLE:
-      'check the network, the host and port in exchanges, and that port and the passive ports in firewalls',
+      'check the network, host and port in exchanges, and that the firewall lets that port and the passive ones out',
     PEER_REFUSED:
       'read what the server says; correct the login or the folder in exchanges, or ask those who run it',
   },

@@ -5,7 +5,7 @@
 import type { Settings } from '../config/settings.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { type Box, isParked, isWaiting, occupies, type Parcel, parcelState } from '../domain/parcel.js';
-import { CODES } from '../errors/codes.js';
+import { CODES, type ErrorCode } from '../errors/codes.js';
 import type { HubMemberView, HubOperations, HubParcelView } from '../http/ports.js';
 import type { Space } from '../spool/space.js';
 import { DRAWBRIDGE_VERSION } from './version.js';
@@ -29,6 +29,10 @@ export interface HubOperationsOptions {
 }
 
 const STATES = ['waiting', 'parked', 'done', 'expired', 'discarded', 'lost'] as const;
+/** Where the meaning of a code speaks of studies. */
+const MEANING: Partial<Record<ErrorCode, string>> = {
+  PAYLOAD_INCONSISTENT: 'it is something else than one sealed envelope',
+};
 const DAY_MS = 24 * 3_600_000;
 
 export function createHubOperations({
@@ -156,7 +160,7 @@ function viewerOf({ site, peers, hub }: HubOperationsOptions['settings']): (parc
   function reasonOf({ senderId }: Parcel, receiverId: string, { state, code }: Box) {
     if (receiverId === site.id) {
       return {
-        message: `this hub cannot pass on what is within${code === undefined ? '' : `: ${CODES[code].meaning}`}`,
+        message: `this hub cannot pass on what is within${code === undefined ? '' : `: ${MEANING[code] ?? CODES[code].meaning}`}`,
         advice: `tell ${nameOf(senderId)} what stands here, since they must send it anew; then discard it`,
       };
     }

@@ -77,7 +77,7 @@ function madeOnce<V>(known: Map<string, V>, key: string, make: () => V): V {
 }
 
 function openPlace(exchange: Exchange, peerId: string | undefined, parts: LineParts): Transport {
-  if (exchange.type === 'hub') return createHubTransport(exchange, parts.identity);
+  if (exchange.type === 'hub') return createHubTransport(exchange, parts.identity, parts.bridgeId);
   const { outbox, inbox } = exchange;
   const boxes = {
     ...(outbox === undefined || peerId === undefined ? {} : { outbox: folderFor(outbox, peerId) }),

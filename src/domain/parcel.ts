@@ -16,7 +16,12 @@ export interface Box {
   readonly atMs: number;
   /** Why the hub itself refused what was for the hub. */
   readonly code?: ErrorCode;
+  /** The bridge of the receiver that takes it, so that a second one of the same site leaves it alone. */
+  readonly claim?: { readonly by: string; readonly atMs: number };
 }
+
+/** A bridge that took nothing for so long is given up; another one of its site may take over. */
+export const CLAIM_MS = 24 * 3_600_000;
 
 /** Why an envelope is not held any more. `done`: every receiver has it; `lost`: it was gone from the disk. */
 export type Removal = 'done' | 'expired' | 'discarded' | 'lost';
@@ -36,6 +41,8 @@ export interface Parcel {
 }
 
 export type ParcelEvent =
+  /** A bridge begins to take it, or goes on. */
+  | { readonly type: 'claimed'; readonly receiverId: string; readonly by: string }
   | { readonly type: 'taken'; readonly receiverId: string }
   | { readonly type: 'refused'; readonly receiverId: string; readonly code?: ErrorCode }
   | { readonly type: 'expired'; readonly receiverId: string }
@@ -76,6 +83,12 @@ export function advanceParcel(parcel: Parcel, event: ParcelEvent, atMs: number):
     case 'retried':
       if (!Object.values(parcel.boxes).some(isParked)) throw impossible('not parked');
       return { ...parcel, boxes: waitingAgain(parcel, atMs) };
+    case 'claimed': {
+      const box = boxOf(parcel, event.receiverId);
+      if (box === undefined || !isFreeFor(box, event.by, atMs)) throw impossible(box?.state ?? 'for others');
+      const claimed: Box = { ...box, claim: { by: event.by, atMs } };
+      return { ...parcel, boxes: { ...parcel.boxes, [event.receiverId]: claimed } };
+    }
     default: {
       const box = boxOf(parcel, event.receiverId);
       if (box === undefined || !LEGAL[box.state].includes(event.type))
@@ -108,6 +121,11 @@ export function parcelState(parcel: Parcel): ParcelState {
 /** What it is for one receiver; undefined when it is not for that one. */
 export function boxOf({ boxes }: Parcel, receiverId: string): Box | undefined {
   return Object.hasOwn(boxes, receiverId) ? boxes[receiverId] : undefined;
+}
+
+/** Whether a bridge may take what waits in the box: nobody else does. */
+export function isFreeFor({ state, claim }: Box, by: string, nowMs: number): boolean {
+  return state === 'waiting' && (claim === undefined || claim.by === by || nowMs - claim.atMs >= CLAIM_MS);
 }
 
 export function isParked({ state }: Box): boolean {

@@ -57,21 +57,28 @@ export interface WaitingView {
   readonly sizeBytes: number;
 }
 
+/** Who asks at an inbox: a peer, and which of its bridges. */
+export interface InboxCaller {
+  readonly memberId: string;
+  /** Tells the bridges of one peer apart; the empty string for those that do not say. */
+  readonly bridgeId: string;
+}
+
 /** One inbox for each peer: nobody sees what waits for another. */
 export interface InboxApi {
-  /** What waits for this peer, oldest first; when nothing does, answers after `waitMs` at the latest. */
-  list(peerId: string, waitMs: number, signal: AbortSignal): Promise<readonly WaitingView[]>;
+  /** What this bridge may take, oldest first; when nothing is there, answers after `waitMs` at the latest. */
+  list(caller: InboxCaller, waitMs: number, signal: AbortSignal): Promise<readonly WaitingView[]>;
   /**
-   * The archive from byte `offset` on.
-   * @throws ENVELOPE_NOT_FOUND when nothing waits for this peer under this id
+   * Claims an envelope for this bridge, and gives its archive from byte `offset` on.
+   * @throws ENVELOPE_NOT_FOUND when nothing waits for this peer under this id, ENVELOPE_CLAIMED by another bridge of it
    */
   open(
-    peerId: string,
+    caller: InboxCaller,
     id: EnvelopeId,
     offset: number,
   ): Promise<{ readonly sizeBytes: number; readonly stream: Readable }>;
   /** The peer has it, or will never accept it. An envelope that does not wait is no error. */
-  acknowledge(peerId: string, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
+  acknowledge(caller: InboxCaller, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
 }
 
 /** What the handlers of one request share: the peer that was recognised. */

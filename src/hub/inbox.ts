@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import { advanceParcel, boxOf, isTakenByAll, type Parcel } from '../domain/parcel.js';
+import { advanceParcel, type Box, boxOf, isFreeFor, isTakenByAll, type Parcel } from '../domain/parcel.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { isErrno } from '../spool/atomic.js';
@@ -15,23 +15,35 @@ import type { HubParts } from './parts.js';
 const MAX_WAITERS = 16;
 /** What an answer lists at most; the rest comes when these are taken. */
 const MAX_LISTED = 1_000;
+/** Far below the time after which a claim is given up. */
+const RENEW_CLAIM_MS = 3_600_000;
 
 export interface Waiting {
   readonly id: EnvelopeId;
   readonly sizeBytes: number;
 }
 
+/** Who asks: a member, and which of its bridges. */
+export interface Caller {
+  readonly memberId: string;
+  /** Tells the bridges of one member apart; the empty string for those that do not say. */
+  readonly bridgeId: string;
+}
+
 export interface HubInbox {
   /**
-   * Oldest first.
+   * What this bridge may take, oldest first.
    * @param waitMs answers after this long at the latest, when nothing is there
    * @throws PEER_BUSY when too many requests of this member wait already
    */
-  list(memberId: string, waitMs: number, signal: AbortSignal): Promise<readonly Waiting[]>;
-  /** The archive from byte `offset` on. @throws ENVELOPE_NOT_FOUND when it does not wait for this member */
-  open(memberId: string, id: EnvelopeId, offset: number): Promise<{ sizeBytes: number; stream: Readable }>;
-  /** What does not wait for this member is no error. */
-  acknowledge(memberId: string, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
+  list(caller: Caller, waitMs: number, signal: AbortSignal): Promise<readonly Waiting[]>;
+  /**
+   * Claims an envelope for this bridge, and gives its archive from byte `offset` on.
+   * @throws ENVELOPE_NOT_FOUND when it does not wait for this member, ENVELOPE_CLAIMED by another bridge of it
+   */
+  open(caller: Caller, id: EnvelopeId, offset: number): Promise<{ sizeBytes: number; stream: Readable }>;
+  /** What does not wait for this member, or is claimed by another bridge of it, is no error, and stays as it is. */
+  acknowledge(caller: Caller, id: EnvelopeId, outcome: 'taken' | 'refused'): Promise<void>;
   /** Something has come for these members. */
   wake(receiverIds: readonly string[]): void;
   /** Lets everybody go who waits; nobody waits any more from now on. */
@@ -43,10 +55,13 @@ export function createInbox(parts: HubParts, freed: (receiverId: string) => void
   const waiters = new Map<string, Set<() => void>>();
   let closed = false;
 
-  const waitingFor = (memberId: string): readonly Waiting[] =>
+  const waitingFor = ({ memberId, bridgeId }: Caller): readonly Waiting[] =>
     parts.parcels
       .held()
-      .filter((parcel) => boxOf(parcel, memberId)?.state === 'waiting')
+      .filter((parcel) => {
+        const box = boxOf(parcel, memberId);
+        return box !== undefined && isFreeFor(box, bridgeId, parts.clock.now());
+      })
       .slice(0, MAX_LISTED)
       .map(({ id, archiveBytes }) => ({ id, sizeBytes: archiveBytes }));
 
@@ -71,21 +86,14 @@ export function createInbox(parts: HubParts, freed: (receiverId: string) => void
   };
 
   return {
-    async list(memberId, waitMs, signal) {
-      const found = waitingFor(memberId);
+    async list(caller, waitMs, signal) {
+      const found = waitingFor(caller);
       if (found.length > 0 || waitMs <= 0 || closed || signal.aborted) return found;
-      await news(memberId, waitMs, signal);
-      return waitingFor(memberId);
+      await news(caller.memberId, waitMs, signal);
+      return waitingFor(caller);
     },
-    async open(memberId, id, offset) {
-      const parcel = await parts.parcels.read(id);
-      if (
-        parcel === undefined ||
-        parcel.removed !== undefined ||
-        boxOf(parcel, memberId)?.state !== 'waiting'
-      ) {
-        throw notWaiting();
-      }
+    async open(caller, id, offset) {
+      await claim(parts, caller, id);
       try {
         return await openEnvelopeArchive(parts.layout.heldEnvelope(id), offset);
       } catch (error) {
@@ -93,11 +101,12 @@ export function createInbox(parts: HubParts, freed: (receiverId: string) => void
         throw isErrno(error, 'ENOENT') ? notWaiting() : error;
       }
     },
-    async acknowledge(memberId, id, outcome) {
+    async acknowledge(caller, id, outcome) {
+      const { memberId } = caller;
       const known = await parts.parcels.read(id);
-      if (known === undefined || !mayEnd(known, memberId)) return;
+      if (known === undefined || !mayEnd(known, caller)) return;
       const parcel = await parts.parcels.update(id, (record) =>
-        mayEnd(record, memberId)
+        mayEnd(record, caller)
           ? advanceParcel(record, { type: outcome, receiverId: memberId }, parts.clock.now())
           : record,
       );
@@ -130,7 +139,34 @@ function notWaiting(): GatewayError {
   return new GatewayError('ENVELOPE_NOT_FOUND', 'no envelope with this id waits for you');
 }
 
-function mayEnd(parcel: Parcel, memberId: string): boolean {
-  const state = boxOf(parcel, memberId)?.state;
-  return parcel.removed === undefined && (state === 'waiting' || state === 'expired');
+/**
+ * Written before the first byte is given, so that two bridges that ask at once do not both get it. Long downloads
+ * renew it, but not with every piece.
+ */
+async function claim(parts: HubParts, { memberId, bridgeId: by }: Caller, id: EnvelopeId): Promise<void> {
+  const atMs = parts.clock.now();
+  const known = await parts.parcels.read(id);
+  if (known === undefined || !isWaitingFor(known, memberId)) throw notWaiting();
+  const parcel = await parts.parcels.update(id, (record) => {
+    const box = isWaitingFor(record, memberId) ? boxOf(record, memberId) : undefined;
+    if (box === undefined || !isFreeFor(box, by, atMs) || isFreshlyClaimed(box, by, atMs)) return record;
+    return advanceParcel(record, { type: 'claimed', receiverId: memberId, by }, atMs);
+  });
+  if (!isWaitingFor(parcel, memberId)) throw notWaiting();
+  if (boxOf(parcel, memberId)?.claim?.by !== by)
+    throw new GatewayError('ENVELOPE_CLAIMED', 'another bridge of your site takes it');
+}
+
+function isFreshlyClaimed({ claim: known }: Box, by: string, atMs: number): boolean {
+  return known?.by === by && atMs - known.atMs < RENEW_CLAIM_MS;
+}
+
+function isWaitingFor(parcel: Parcel, memberId: string): boolean {
+  return parcel.removed === undefined && boxOf(parcel, memberId)?.state === 'waiting';
+}
+
+function mayEnd(parcel: Parcel, { memberId, bridgeId }: Caller): boolean {
+  const box = boxOf(parcel, memberId);
+  if (parcel.removed !== undefined || (box?.state !== 'waiting' && box?.state !== 'expired')) return false;
+  return box.claim === undefined || box.claim.by === bridgeId;
 }

@@ -7,14 +7,27 @@ import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
+import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { WIRE_MEDIA_TYPE } from '../jmix/envelope-archive.js';
 import { afterProgress } from '../transport/broken-line.js';
-import type { Inbox, WaitingEnvelope } from '../transport/transport.js';
+import type { WaitingEnvelope } from '../transport/transport.js';
 import type { InboundParts } from './parts.js';
 import type { Received, Upload } from './receive.js';
 
 const READ_CHUNK_BYTES = 1 << 20;
+
+/**
+ * What can never be accepted is put aside at the exchange: it would be fetched again and again. Errors of the archive
+ * itself; a refusal by the exchange (a login that fails) says nothing about the envelope.
+ */
+const UNACCEPTABLE: ReadonlySet<string> = new Set([
+  'ENVELOPE_MALFORMED',
+  'MANIFEST_INVALID',
+  'ARCHIVE_UNSAFE',
+  'ENVELOPE_TOO_LARGE',
+  'RECIPIENT_MISMATCH',
+  'ENVELOPE_EXISTS',
+]);
 
 export interface FetchParts extends InboundParts {
   /** Takes archives in; see `createReceiver`. */
@@ -32,17 +45,13 @@ export async function fetch(
   signal: AbortSignal,
 ): Promise<void> {
   const inbox = parts.lines.inboxAt(exchange);
+  const file = parts.layout.fetchedArchive(id);
   const waiting = (await inbox.list({ signal })).find((each) => each.id === id);
   // Taken by another bridge of ours, or acknowledged by a run that could not say so any more.
-  if (waiting === undefined) return;
-  if (await isHere(parts, exchange, waiting)) {
-    await inbox.acknowledge(id, 'taken', signal);
-    return;
-  }
+  if (waiting === undefined) return rm(file, { force: true });
   const refusal = await parts.admission();
   if (refusal !== undefined) throw refusal;
-  const file = parts.layout.fetchedArchive(id);
-  await dropUnsynced(file, parts.clock.now());
+  const keptBytes = await bytesKept(file, parts.clock.now());
   let bytes = 0;
   try {
     await inbox.take(waiting, file, {
@@ -51,11 +60,17 @@ export async function fetch(
         bytes += count;
       },
     });
+    // What is known already, since a crash kept us from saying so, comes out of this as it went in.
     await receive(parts, exchange, waiting, file, signal);
-  } catch (error) {
-    if (isGatewayError(error) && error.code === 'ENVELOPE_NOT_FOUND') return;
-    await refuse(parts, inbox, id, file, error, signal);
-    throw afterProgress(error, bytes);
+  } catch (raw) {
+    const error = toGatewayError(raw);
+    if (error.code === 'ENVELOPE_NOT_FOUND') return rm(file, { force: true });
+    if (!UNACCEPTABLE.has(error.code)) throw afterProgress(error, bytes);
+    await rm(file, { force: true });
+    if (keptBytes > 0) throw fetchedAnew(error);
+    await inbox.acknowledge(id, 'refused', signal);
+    parts.log.warn({ event: 'envelope.refused', reception: id, code: error.code }, error.message);
+    throw error;
   } finally {
     parts.log.info({ event: 'envelope.bytes_fetched', reception: id, exchange, bytes });
   }
@@ -63,20 +78,23 @@ export async function fetch(
   await rm(file, { force: true });
 }
 
-/** Known by id and size: a crash kept us from saying so. Another envelope under this id is found out by receiving it. */
-async function isHere(parts: FetchParts, exchange: string, waiting: WaitingEnvelope): Promise<boolean> {
-  const known = (await parts.receptions.read(waiting.id))?.takenFrom;
-  return known?.exchange === exchange && known.archiveBytes === waiting.sizeBytes;
-}
-
 /**
- * What was fetched before this machine last started may have its size and not its bytes, for nothing was synced yet.
- * Where only our process died, the kernel still has them.
+ * How much an earlier attempt has left. What was fetched before this machine last started may have its size and not its
+ * bytes, for nothing was synced yet: that is removed. Where only our process died, the kernel still has them.
  */
-async function dropUnsynced(file: string, nowMs: number): Promise<void> {
+async function bytesKept(file: string, nowMs: number): Promise<number> {
   const bootedAtMs = nowMs - uptime() * 1000;
   const found = await stat(file).catch(() => undefined);
-  if (found !== undefined && found.mtimeMs < bootedAtMs) await rm(file, { force: true });
+  if (found === undefined) return 0;
+  if (found.mtimeMs >= bootedAtMs) return found.size;
+  await rm(file, { force: true });
+  return 0;
+}
+
+/** The pieces may be of two archives; before an envelope is refused for that, it is looked at in one piece. */
+function fetchedAnew(cause: GatewayError): GatewayError {
+  const text = `the archive, which came in pieces, cannot be accepted, so it is fetched anew: ${cause.message}`;
+  return new GatewayError('ENVELOPE_INCOMPLETE', text, { cause });
 }
 
 async function receive(
@@ -96,29 +114,3 @@ async function receive(
     body.destroy();
   }
 }
-
-/** What can never be accepted is put aside at the exchange: it would be fetched again and again. */
-async function refuse(
-  parts: FetchParts,
-  inbox: Inbox,
-  id: EnvelopeId,
-  file: string,
-  raw: unknown,
-  signal: AbortSignal,
-): Promise<void> {
-  const error = toGatewayError(raw);
-  if (error.kind !== 'permanent' || !UNACCEPTABLE.has(error.code)) return;
-  await inbox.acknowledge(id, 'refused', signal);
-  await rm(file, { force: true });
-  parts.log.warn({ event: 'envelope.refused', reception: id, code: error.code }, error.message);
-}
-
-/** Of the archive itself; a refusal by the exchange (a login that fails) says nothing about the envelope. */
-const UNACCEPTABLE: ReadonlySet<string> = new Set([
-  'ENVELOPE_MALFORMED',
-  'MANIFEST_INVALID',
-  'ARCHIVE_UNSAFE',
-  'ENVELOPE_TOO_LARGE',
-  'RECIPIENT_MISMATCH',
-  'ENVELOPE_EXISTS',
-]);

@@ -1,7 +1,8 @@
 /** The page in a real browser: what an operator sees and presses. */
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { advanceDelivery } from '../../src/domain/delivery.js';
+import { parseEnvelopeId } from '../../src/domain/envelope-id.js';
 import { hashPassword } from '../../src/http/auth.js';
 import { createDashboardApp } from '../../src/http/dashboard-app.js';
 import { type HttpListener, listenPlain } from '../../src/http/server.js';
@@ -29,6 +30,11 @@ const FLAGS = [
   '--disable-quic',
   `--host-resolver-rules=MAP ${NAME} 127.0.0.1`,
 ];
+
+/** Text as people see it, with line breaks where they are. */
+async function seen(locator: Locator): Promise<string> {
+  return (await locator.allInnerTexts()).join('\n');
+}
 
 describeWith('chromium', 'the page', () => {
   let browser: Browser;
@@ -178,6 +184,128 @@ describeWith('chromium', 'the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('tells of an exchange that cannot be reached, and of an envelope there that cannot be fetched', async () => {
+    const town = {
+      name: 'town',
+      type: 'ftps',
+      lookedAtMs: Date.now() - 12_000,
+      waitingCount: 3,
+      waitingBytes: 64_000_000,
+    } as const;
+    const stuck = {
+      id: parseEnvelopeId('0f8b7c1e-5d0a-4c1b-9e55-6f0e6c7a9b01'),
+      code: 'ENVELOPE_TOO_LARGE',
+      message: 'the envelope is larger than the limit',
+      atMs: Date.now() - 90_000,
+      advice: 'raise https.maxEnvelopeBytes if it is legitimate',
+    };
+    operations.records.overview = { exchanges: [] };
+    await logIn();
+    expect(await page.locator('#exchanges').isHidden()).toBe(true);
+
+    operations.records.overview = { exchanges: [{ ...town, troubles: [stuck] }] };
+    operations.changed();
+    const panel = page.locator('#exchanges li');
+    await panel.waitFor();
+    expect(await seen(panel)).toMatch(/^town FTPS server\s+1 stuck\s+3 envelopes wait there · 64\.0 MB/);
+    const item = page.locator('#attention .item');
+    expect(await seen(item)).toMatch(
+      /^An envelope at the FTPS server town cannot be fetched\s+The envelope is larger than the limit/,
+    );
+    expect(await seen(item)).toContain(stuck.id);
+
+    const error = {
+      code: 'PEER_UNREACHABLE',
+      message: 'the server does not answer',
+      sinceMs: Date.now() - 600_000,
+      advice: 'check the network',
+    };
+    operations.records.overview = { exchanges: [{ ...town, error, troubles: [] }] };
+    operations.changed();
+    await page.getByText('The FTPS server town cannot be reached').waitFor();
+    expect(await seen(item)).toMatch(/The server does not answer\..*To do\s*check the network.*10 min ago/s);
+    // How much waits there is not known any more.
+    expect(await seen(panel)).toMatch(/failing\s+The server does not answer/);
+    expect(complaints).toEqual([]);
+  });
+
+  it('a delivery outside its time window waits, and has not failed; what has left is shown', async () => {
+    const sealed = { sizeBytes: 21_400_000, manifestSha256: 'ab'.repeat(32) };
+    const opensAt = new Date(Date.now() + 6 * 3_600_000);
+    const failure = { stage: 'ship', attempt: 1, atMs: Date.now() } as const;
+    const message = 'waits for the time window of the peer, which opens 2026-02-07 22:00';
+    const shared = { carriage: 'sealed', sealed } as const;
+    const outside = { ...failure, code: 'OUTSIDE_WINDOW', message } as const;
+    operations.records.via = 'town';
+    operations.records.deliveries = [
+      fakeDelivery({
+        ...shared,
+        priority: 'low',
+        lastError: { ...outside, nextAttemptAtMs: opensAt.getTime() },
+      }),
+      // Looked at again after a day, but not open by then.
+      fakeDelivery({ ...shared, lastError: { ...outside, nextAttemptAtMs: failure.atMs + 86_400_000 } }),
+      fakeDelivery({
+        ...shared,
+        priority: 'stat',
+        sentBytes: 14_200_000,
+        lastError: { ...failure, code: 'PEER_UNREACHABLE', message: 'the line broke' },
+      }),
+      // Begun anew by a server that keeps no halves.
+      fakeDelivery({ ...shared, sentBytes: 44_000_000 }),
+      fakeDelivery({ carriage: 'acknowledged', sealed, sentBytes: 21_500_000 }),
+    ];
+    await logIn();
+    const rows = page.locator('#deliveries li .row');
+    const texts = (await rows.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '));
+    const hour = `${String(opensAt.getHours()).padStart(2, '0')}:${String(opensAt.getMinutes()).padStart(2, '0')}`;
+    expect(texts[0]).toContain('St. Mary Hospital low');
+    expect(texts[0]).toContain(`accepted Waits for its time window, which opens ${hour}`);
+    expect(texts[1]).toContain(
+      'accepted Waits for the time window of the peer, which opens 2026-02-07 22:00',
+    );
+    expect(texts[2]).toContain('St. Mary Hospital STAT');
+    expect(texts[2]).toContain('Attempt 1: the line broke 14.2 of 21.4 MB sent');
+    expect(texts[3]).toContain('44.0 MB sent, all attempts together');
+    expect(texts[4]).toContain('Safe at town, where they take it');
+    expect(texts[4]).not.toContain('sent');
+    expect(texts.slice(0, 2).join()).not.toContain('Attempt');
+    expect(await page.textContent('#attention')).toContain('Nothing waits for you');
+
+    await rows.first().click();
+    const story = page.getByRole('dialog');
+    await story.waitFor();
+    expect(await story.locator('.notice').count()).toBe(0);
+    expect(await seen(story)).toContain(`Waits for its time window, which opens ${hour}`);
+    expect(await seen(story)).toContain('mark its route as stat');
+    expect(await seen(story)).toMatch(/Goes by way of\s+town/);
+    expect(complaints).toEqual([]);
+  });
+
+  it('says from which exchange an envelope was taken, and calls a receipt a receipt', async () => {
+    const { fromPeerId: _, ...taken } = fakeReception({
+      takenFrom: { exchange: 'town', archiveBytes: 12_800_000 },
+    });
+    const parking = { code: 'RECEIPT_INVALID', message: 'not signed', stage: 'verify', atMs: 1 } as const;
+    const receiptFor = fakeDelivery().id;
+    const receipt = fakeReception({ receiptFor, progress: 'confirmed', quarantined: parking });
+    operations.records.receptions = [taken, receipt];
+    await logIn();
+    const item = await page.textContent('#attention .item');
+    expect(item).toContain('A receipt from site-c is in quarantine');
+    const rows = page.locator('#receptions li .row');
+    expect(await seen(rows.nth(1))).toContain('receipt');
+    await rows.nth(0).click();
+    const story = page.getByRole('dialog');
+    await story.waitFor();
+    expect(await seen(story)).toMatch(/Taken from\s+town, as an archive of 12\.8 MB/);
+    expect(await seen(story)).toContain('Taken from town: the envelope is durable here');
+    await page.goto(`${address()}/#/receptions/${receipt.id}`);
+    await page.getByRole('heading', { name: 'Receipt from site-c' }).waitFor();
+    expect(await seen(story)).toMatch(new RegExp(`Receipt for\\s+${receiptFor}`));
+    expect(complaints).toEqual([]);
+  });
+
   it('shows stuck ones however many newer ones there are, and never text as markup', async () => {
     const markup = '<img src=x onerror="document.title=1">';
     const parking = { code: 'PAYLOAD_INCONSISTENT', message: markup, stage: 'verify', atMs: 1 } as const;
@@ -218,6 +346,13 @@ describeWith('chromium', 'the page', () => {
     await page.setViewportSize({ width: 390, height: 844 });
     operations.records.deliveries = [fakeDelivery()];
     operations.records.receptions = [fakeReception()];
+    const exchange = {
+      name: 'a-server-with-a-long-name',
+      type: 'ftps',
+      waitingCount: 0,
+      waitingBytes: 0,
+    } as const;
+    operations.records.overview = { exchanges: [{ ...exchange, troubles: [] }] };
     await logIn();
     await page.waitForSelector('#deliveries li .row');
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);

@@ -9,6 +9,7 @@ import type { OutgoingEnvelope } from '../../src/transport/transport.js';
 import { type Asked, ask, json } from '../support/http-client.js';
 import { codeOf } from '../unit/jmix/support/sealing.js';
 import {
+  BRIDGE_ID,
   fingerprintOf,
   type HubUnderTest,
   makeHub,
@@ -49,6 +50,7 @@ const call = (site: SiteId | undefined, path: string, more: Partial<Asked> = {})
       ? {}
       : { identity: { ...hub.identity(site), fingerprint: fingerprintOf(hub.identity(site).certificate) } }),
     ...more,
+    headers: { 'drawbridge-bridge': BRIDGE_ID, ...more.headers },
   });
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
@@ -161,6 +163,10 @@ it('a request that asks for nonsense is told so', async () => {
   for (const wait of ['-1', '61', '1.5', 'soon', '']) {
     const answer = await call('site-b', `/api/jmix/inbox?wait=${wait}`);
     expect([wait, json(answer)['code']]).toEqual([wait, 'REQUEST_INVALID']);
+  }
+  for (const bridge of ['short', '0123456789abcdef0123456789abcdef0', 'NOT-HEX-AT-ALL']) {
+    const answer = await call('site-b', '/api/jmix/inbox', { headers: { 'drawbridge-bridge': bridge } });
+    expect([bridge, json(answer)['code']]).toEqual([bridge, 'REQUEST_INVALID']);
   }
   const post = (body: string, type = 'application/json') =>
     call('site-b', `/api/jmix/${letter.id}/acknowledge`, {

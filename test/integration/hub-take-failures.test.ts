@@ -63,7 +63,7 @@ async function serve(handler: Handler, more: Partial<HubExchange> = {}): Promise
     trust: { certificateFingerprints: [fingerprintOf(theirs.certificate)] },
     ...more,
   };
-  transport = createHubTransport(hub, ours);
+  transport = createHubTransport(hub, ours, '0123456789abcdef');
 }
 
 const take = () => codeOf(transport.take(ENVELOPE, file, { signal }));

@@ -42,9 +42,8 @@ transportConformance('hub', async () => {
   return {
     sender: hub.transport('site-a'),
     receiver: hub.transport('site-b'),
-    rival: hub.transport('site-b'),
+    rival: hub.transport('site-b', { bridgeId: 'fedcba9876543210' }),
     addresses: { senderId: 'site-a', receiverId: 'site-b' },
-    claimsPer: 'account',
     // The first attempt is one request, of which nothing stays; the one behind it goes in pieces.
     resumesPut: false,
     close: () => hub.close(),

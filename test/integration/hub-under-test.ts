@@ -23,6 +23,8 @@ import { makeCertificate } from '../../src/trust/certificate.js';
 import { ensureSiteKeys, readSiteKeys, type SiteKeys } from '../../src/trust/site-keys.js';
 import { RECEIVER, SENDER, sealRequest } from '../unit/jmix/support/sealing.js';
 
+/** Of the first bridge of every site. */
+export const BRIDGE_ID = '0123456789abcdef';
 export const HUB_ID = 'hub';
 export const TOKEN = 'c2l0ZS1kLWlzLWtub3duLWJ5LXRoaXMtdG9rZW4';
 
@@ -38,7 +40,8 @@ export interface HubUnderTest {
   gateway(): HubGateway;
   identity(site: SiteId): ClientIdentity;
   /** The transport of one site; each has its certificate, site-d a token, the stranger neither. */
-  transport(site: SiteId, more?: Partial<HubExchange>): Transport;
+  /** @param more `bridgeId` for a second bridge of the site */
+  transport(site: SiteId, more?: Partial<HubExchange> & { readonly bridgeId?: string }): Transport;
   parcel(id: EnvelopeId): ParcelView | undefined;
   restart(): Promise<void>;
   close(): Promise<void>;
@@ -95,7 +98,7 @@ export async function makeHub(
     identity,
     port: () => gateway.ports.https,
     gateway: () => gateway,
-    transport(site, options) {
+    transport(site, { bridgeId = BRIDGE_ID, ...options } = {}) {
       const transport = createHubTransport(
         {
           type: 'hub',
@@ -108,6 +111,7 @@ export async function makeHub(
           ...options,
         },
         identity(site),
+        bridgeId,
       );
       transports.push(transport);
       return transport;

@@ -27,8 +27,7 @@ function exchangeItem({ name, type, lookedAtMs, waitingCount, waitingBytes, erro
     el(
       'p',
       { class: 'line' },
-      el('strong', {}, name),
-      el('span', { class: 'sub' }, KINDS[type]),
+      el('span', {}, el('strong', {}, name), el('span', { class: 'sub' }, ` ${KINDS[type]}`)),
       error === undefined
         ? troubles.length === 0
           ? ''

@@ -2,7 +2,7 @@
 import { card, diskItems } from './attention-card.js';
 import { bytes, bytesOf, plural, span } from './format.js';
 import { NEARLY_FULL } from './hub-inboxes.js';
-import { receiverNames } from './hub-parcels.js';
+import { missingNames } from './hub-parcels.js';
 import { actionButton, copyable } from './parts.js';
 
 const DAY_MS = 24 * 3_600_000;
@@ -25,7 +25,7 @@ export function hubAttention({ overview, parked, lost }, nowMs, busy) {
 function lostItem(parcel) {
   return card({
     key: parcel.id,
-    title: `An envelope for ${receiverNames(parcel)} is gone from the disk`,
+    title: `An envelope for ${missingNames(parcel)} is gone from the disk`,
     atMs: parcel.removedAtMs,
     why: 'Its folder is not there any more, and it was not this hub that removed it.',
     advice: `check the data disk; ask ${parcel.senderName} to send it again`,
@@ -54,7 +54,7 @@ function fullItem({ id, name, kind, heldBytes, quotaBytes, parkedCount }) {
 
 function parkedItem(parcel, { busy, nowMs }) {
   const { id, senderName, archiveBytes, parked } = parcel;
-  const to = receiverNames(parcel);
+  const to = missingNames(parcel);
   const what = `the envelope from ${senderName} for ${to}`;
   return card({
     key: id,

@@ -88,6 +88,11 @@ export function receiverNames({ receivers }) {
   return receivers.map(({ name }) => name).join(', ');
 }
 
+/** Those of them who do not have it. */
+export function missingNames({ receivers }) {
+  return receiverNames({ receivers: receivers.filter(({ state }) => state !== 'taken') });
+}
+
 function whyParcel({ state, parked, receivers }) {
   if (parked !== undefined && state === 'parked') return sentence(parked.message);
   if (state !== 'waiting') return WHY[state];

@@ -75,7 +75,9 @@ function receptionRow(record) {
 }
 
 export function receptionRoad(record) {
-  return road(RECEPTION_STEPS, RECEPTION_STEPS.indexOf(record.progress), {
+  // A receipt goes no further than that: there is nothing in it for a PACS.
+  const reached = record.receiptFor === undefined ? record.progress : 'opened';
+  return road(RECEPTION_STEPS, RECEPTION_STEPS.indexOf(reached), {
     tone: TONES[record.state] === 'bad' || record.state === 'confirmed' ? TONES[record.state] : '',
     moving: !STOPPED.has(record.state),
     word: record.state,

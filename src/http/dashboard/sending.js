@@ -23,26 +23,17 @@ export function windowWords({ lastError }) {
   return ['Waits for its time window, which opens ', hour(nextAttemptAtMs)];
 }
 
-/** How much has left already, while it is not known to be there; after failures too, since it goes on from where it was. */
-export function sendingBar({ carriage, receipt, sealed, sentBytes = 0 }) {
-  if (sealed === undefined || sentBytes === 0 || carriage === 'acknowledged' || receipt !== 'awaited')
-    return '';
-  // The archive is a little larger than what is sealed in it, and a far side that keeps no half begins anew.
-  const isWithin = sentBytes <= sealed.sizeBytes;
+/** How much has left already, while the last byte is still here: after a failure it goes on from there. */
+export function sendingBar({ carriage, sealed, sentBytes = 0 }) {
+  if (carriage !== 'sealed' || sealed === undefined || sentBytes === 0) return '';
+  // A far side that keeps no half of an envelope gets it anew, so that more may have left than there is.
+  if (sentBytes > sealed.sizeBytes) {
+    return el('span', { class: 'sub' }, `${bytes(sentBytes)} sent, all attempts together`);
+  }
   return el(
     'span',
     { class: 'outcome' },
-    el('progress', {
-      max: sealed.sizeBytes,
-      value: Math.min(sentBytes, sealed.sizeBytes),
-      'aria-label': 'has left',
-    }),
-    el(
-      'span',
-      { class: 'outcome-count' },
-      isWithin
-        ? `${bytesOf(sentBytes, sealed.sizeBytes)} sent`
-        : `${bytes(sentBytes)} sent so far, all attempts together`,
-    ),
+    el('progress', { max: sealed.sizeBytes, value: sentBytes, 'aria-label': 'has left' }),
+    el('span', { class: 'outcome-count' }, `${bytesOf(sentBytes, sealed.sizeBytes)} sent`),
   );
 }

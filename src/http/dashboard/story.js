@@ -1,7 +1,7 @@
 /** One delivery or reception from its beginning: how far it is, what happened when, and what can be done. */
 import { DELIVERY_STEPS, deliveryRoad, whyDelivery } from './deliveries.js';
 import { el } from './dom.js';
-import { bytes, clockTime, plural, sentence, span } from './format.js';
+import { bytes, clockTime, plural, span } from './format.js';
 import { actionButton, chip, copyable, icon, lastError, roadHead } from './parts.js';
 import { pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
 import { priorityChip, sendingBar, waitsForWindow } from './sending.js';
@@ -50,7 +50,7 @@ function deliveryNow(record, reason) {
   const isTold = reason !== undefined || (record.lastError !== undefined && !waitsForWindow(record));
   return [
     isTold ? '' : el('p', { class: 'why' }, whyDelivery(record)),
-    waitsForWindow(record) ? el('p', { class: 'why' }, sentence(record.advice)) : '',
+    waitsForWindow(record) ? todo(record.advice) : '',
     sendingBar(record),
   ];
 }
@@ -87,7 +87,7 @@ export function receptionStory(record, busy) {
         record.studyInstanceUid && copyable(record.studyInstanceUid, 'the Study Instance UID'),
       ],
       ['Sealed', bytes(record.sizeBytes)],
-      ['Brought by', broughtBy(record)],
+      [record.takenFrom === undefined ? 'Brought by' : 'Taken from', broughtBy(record)],
       ['Signed by', record.signedBy && el('code', {}, record.signedBy)],
       ['Dialect', record.dialect],
       ['Manifest SHA-256', el('code', {}, record.manifestSha256)],
@@ -99,7 +99,7 @@ export function receptionStory(record, busy) {
 
 function broughtBy({ fromPeerId, takenFrom }) {
   if (takenFrom === undefined) return fromPeerId;
-  return `taken from ${takenFrom.exchange}, where it lay with ${bytes(takenFrom.archiveBytes)}`;
+  return `${takenFrom.exchange}, as an archive of ${bytes(takenFrom.archiveBytes)}`;
 }
 
 function panel({ title, state, road, now, trouble, facts, steps, words }) {
@@ -156,13 +156,15 @@ function troubleOf(record, reason, path, busy, canRetry) {
     reason === undefined
       ? el('p', {}, lastError(record.lastError))
       : el('p', {}, el('code', {}, reason.code), ` ${reason.message}`),
-    record.advice === '' || !isStuck
-      ? ''
-      : el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), record.advice),
+    record.advice === '' || !isStuck ? '' : todo(record.advice),
     isStuck && canRetry
       ? actionButton({ text: 'Retry', label: 'Retry this one', path, done: 'It is tried again.', busy })
       : '',
   );
+}
+
+function todo(advice) {
+  return el('p', { class: 'advice' }, el('span', { class: 'todo' }, 'To do'), advice);
 }
 
 const STEP_TONES = {

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type { RequestHandler } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
 import type { InboxApi, PeerLocals } from '../ports.js';
+import { inboxCaller } from './inbox-caller.js';
 
 const ARCHIVE_TYPE = 'application/x-tar';
 /** A response that ends before its time. */
@@ -17,9 +18,9 @@ export function getEnvelope(
 ): RequestHandler<{ id: string }, unknown, unknown, unknown, PeerLocals> {
   return async (request, response) => {
     const id = parseEnvelopeId(request.params.id);
-    const { peerId } = response.locals;
+    const caller = inboxCaller(request, response);
     const asked = rangeOf(request);
-    let opened = await inbox.open(peerId, id, asked ?? 0);
+    let opened = await inbox.open(caller, id, asked ?? 0);
     // An id is taken in once and never changes, so id and size name these very bytes.
     const etag = `"${id}-${opened.sizeBytes}"`;
     let offset = asked;
@@ -27,7 +28,7 @@ export function getEnvelope(
     const condition = request.headers['if-range'];
     if (asked !== undefined && condition !== undefined && condition !== etag) {
       opened.stream.destroy();
-      opened = await inbox.open(peerId, id, 0);
+      opened = await inbox.open(caller, id, 0);
       offset = undefined;
     }
     const { sizeBytes, stream } = opened;

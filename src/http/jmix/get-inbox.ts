@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import { GatewayError } from '../../errors/gateway-error.js';
 import type { InboxApi, PeerApi, PeerLocals } from '../ports.js';
+import { inboxCaller } from './inbox-caller.js';
 
 /** Below what proxies and firewalls allow a connection to be silent. */
 const MAX_WAIT_SECONDS = 60;
@@ -14,7 +15,7 @@ export function getInbox(
     const waitMs = waitOf(request.query.wait) * 1000;
     const gone = new AbortController();
     response.on('close', () => gone.abort());
-    const waiting = await inbox.list(response.locals.peerId, waitMs, gone.signal);
+    const waiting = await inbox.list(inboxCaller(request, response), waitMs, gone.signal);
     response.setHeader('cache-control', 'no-store');
     // Whoever was let go because we stop must not hold the listener up with a connection that is idle now.
     if (admission()?.code === 'SHUTTING_DOWN') response.setHeader('connection', 'close');

@@ -3,13 +3,14 @@ import type { RequestHandler } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
 import { GatewayError } from '../../errors/gateway-error.js';
 import type { InboxApi, PeerLocals } from '../ports.js';
+import { inboxCaller } from './inbox-caller.js';
 
 export function postAcknowledge(
   inbox: InboxApi,
 ): RequestHandler<{ id: string }, unknown, unknown, unknown, PeerLocals> {
   return async (request, response) => {
     const id = parseEnvelopeId(request.params.id);
-    await inbox.acknowledge(response.locals.peerId, id, outcomeOf(request.body));
+    await inbox.acknowledge(inboxCaller(request, response), id, outcomeOf(request.body));
     response.status(204).end();
   };
 }

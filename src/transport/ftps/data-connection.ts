@@ -10,9 +10,6 @@ import { checkCertificate, tlsOptions } from './certificate.js';
 import { classifyFtpError } from './classify.js';
 import type { FtpsConnection } from './connection.js';
 
-/** Enough that the next piece of a file is at hand when the one before has left. */
-const BUFFERS = { highWaterMark: 2 * 1024 * 1024 };
-
 export interface DataConnection {
   readonly socket: TLSSocket;
   /** Resolves when the handshake is over and the certificate is the right one: not a byte may go before. */
@@ -39,7 +36,6 @@ export async function openDataConnection(connection: FtpsConnection): Promise<Da
   const { session } = connection;
   const socket = connectTls({
     ...tlsOptions(options),
-    ...BUFFERS,
     socket: tcp,
     ...(session === undefined ? {} : { session }),
   });

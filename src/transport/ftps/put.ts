@@ -47,11 +47,26 @@ export async function putEnvelope(
     if (offset < sizeBytes) await send(connection, { part, offset, sizeBytes, envelope, options, onSent });
     else await onSent();
     const stored = await sizeOf(connection, part);
-    if (stored !== sizeBytes) throw changed(stored, sizeBytes);
-    if (!(await rename(connection, part, final))) throw changed(undefined, sizeBytes);
+    if (stored !== undefined && stored !== sizeBytes) throw changed(stored, sizeBytes);
+    const renamed = stored !== undefined && (await rename(connection, part, final));
+    await checkFinal(connection, final, sizeBytes, renamed);
   } catch (error) {
     throw sent ? unconfirmed(error) : error;
   }
+}
+
+/** Somebody who put the same envelope may have renamed our file, or still have appended to it when we did. */
+async function checkFinal(
+  connection: FtpsConnection,
+  final: string,
+  sizeBytes: number,
+  renamed: boolean,
+): Promise<void> {
+  const stored = await sizeOf(connection, final);
+  // What we have renamed, the receiver may have claimed already.
+  if (stored === sizeBytes || (stored === undefined && renamed)) return;
+  if (stored !== undefined) await remove(connection, final);
+  throw changed(stored, sizeBytes);
 }
 
 /** How many bytes of the archive are there already; a file that is no beginning of it is removed. */

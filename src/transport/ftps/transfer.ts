@@ -11,6 +11,9 @@ import { openDataConnection } from './data-connection.js';
 /** After a data connection has broken, the server may say why; it has this long. */
 const LAST_WORD_MS = 3_000;
 
+/** So many times as long may this side hold a transfer up, which is no stall of theirs but must end too. */
+const OUR_STALLS = 10;
+
 export interface Transfer {
   /** As `STOR <path>`. */
   readonly command: string;
@@ -78,9 +81,14 @@ async function watchStall(
   direction: 'up' | 'down',
   work: () => Promise<void>,
 ): Promise<void> {
+  let patience = OUR_STALLS;
+  let moved = 0;
   const idle = () => {
     const waitsForThem = direction === 'up' ? socket.writableLength > 0 : !socket.isPaused();
-    if (!waitsForThem) {
+    const bytes = socket.bytesRead + socket.bytesWritten;
+    patience = bytes === moved ? patience - 1 : OUR_STALLS;
+    moved = bytes;
+    if (!waitsForThem && patience > 0) {
       socket.setTimeout(timeouts.stallMs);
       return;
     }

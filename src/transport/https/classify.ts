@@ -47,6 +47,9 @@ export function classifyStatus(status: number, headers: IncomingHttpHeaders, pro
   switch (status) {
     case 409:
       return new GatewayError('ENVELOPE_EXISTS', text, { facts });
+    // RFC 4918 §11.3: locked.
+    case 423:
+      return new GatewayError('ENVELOPE_CLAIMED', text, { facts });
     case 413:
       return new GatewayError('ENVELOPE_TOO_LARGE', text, { facts });
     case 507:

@@ -1,6 +1,6 @@
 /**
  * The transport by way of a hub: envelopes are put into the inboxes of others and taken from our own, over connections
- * that we open. What the hub calls an account is one site: two bridges of it are not told apart.
+ * that we open. To the hub a site is one account; which of its bridges we are, we say ourselves.
  */
 import { type EnvelopeId, isEnvelopeId } from '../../domain/envelope-id.js';
 import type { HubExchange } from '../../domain/exchange.js';
@@ -18,14 +18,22 @@ const MAX_WAIT_SECONDS = 60;
 /** Entity tags of transfers that broke, kept until they are done. */
 const MAX_ETAGS = 1_000;
 
-export function createHubTransport(hub: HubExchange, identity: ClientIdentity): Transport {
+/** @param claimer tells the bridges apart that empty one inbox: 8 to 32 lower hex digits, the same after a restart */
+export function createHubTransport(hub: HubExchange, identity: ClientIdentity, claimer: string): Transport {
   const agent = createVerifiedAgent(hub.trust, identity);
   const base = hub.url.replace(/\/+$/, '');
   const etags = new Map<EnvelopeId, string>();
 
   const reach = async (): Promise<ResumablePeer> => {
     const token = await hub.token?.();
-    return { agent, base, ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }) };
+    return {
+      agent,
+      base,
+      headers: {
+        'drawbridge-bridge': claimer,
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+    };
   };
 
   return {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
 import {
   advanceParcel,
+  CLAIM_MS,
   isWanted,
   occupies,
   type Parcel,
@@ -24,6 +25,7 @@ const EVENTS = {
   taken: { type: 'taken', receiverId: 'b' },
   refused: { type: 'refused', receiverId: 'b' },
   expired: { type: 'expired', receiverId: 'b' },
+  claimed: { type: 'claimed', receiverId: 'b', by: 'one' },
   takenByNobody: { type: 'taken', receiverId: 'z' },
   retried: { type: 'retried' },
   removedDone: { type: 'removed', why: 'done' },
@@ -40,18 +42,27 @@ const OUT_OF_HAND: readonly EventName[] = ['removedDiscarded', 'removedLost'];
 
 /** name → the parcel, the word that is shown, and every legal event */
 const STATES: Readonly<Record<string, readonly [Parcel, ParcelState, readonly EventName[]]>> = {
-  waiting: [START, 'waiting', ['taken', 'refused', 'expired', ...OUT_OF_HAND]],
+  waiting: [START, 'waiting', ['claimed', 'taken', 'refused', 'expired', ...OUT_OF_HAND]],
+  claimed: [through('claimed'), 'waiting', ['claimed', 'taken', 'refused', 'expired', ...OUT_OF_HAND]],
   taken: [through('taken'), 'done', ['removedDone', 'removedExpired', ...OUT_OF_HAND]],
   refused: [through('refused'), 'parked', ['retried', 'removedExpired', ...OUT_OF_HAND]],
   // Whoever began to take it in time may still end that.
   expired: [through('expired'), 'parked', ['taken', 'refused', 'retried', 'removedExpired', ...OUT_OF_HAND]],
-  retried: [through('expired', 'retried'), 'waiting', ['taken', 'refused', 'expired', ...OUT_OF_HAND]],
+  retried: [
+    through('expired', 'retried'),
+    'waiting',
+    ['claimed', 'taken', 'refused', 'expired', ...OUT_OF_HAND],
+  ],
   done: [through('taken', 'removedDone'), 'done', []],
   removed: [through('expired', 'removedExpired'), 'expired', ['restored']],
   discarded: [through('removedDiscarded'), 'discarded', ['restored']],
   lost: [through('removedLost'), 'lost', ['restored']],
   'lost when all had it': [through('taken', 'removedLost'), 'lost', []],
-  restored: [through('removedLost', 'restored'), 'waiting', ['taken', 'refused', 'expired', ...OUT_OF_HAND]],
+  restored: [
+    through('removedLost', 'restored'),
+    'waiting',
+    ['claimed', 'taken', 'refused', 'expired', ...OUT_OF_HAND],
+  ],
 };
 
 describe.each(Object.keys(STATES))('a parcel that is %s', (name) => {
@@ -101,4 +112,21 @@ it('what comes back after it was lost waits for those who had not taken it, with
     boxes: { b: { state: 'waiting', atMs: 9 }, c: { state: 'taken', atMs: 2 } },
   });
   expect(isWanted(restored)).toBe(false);
+});
+
+describe('a claim', () => {
+  const claimed = advanceParcel(START, { type: 'claimed', receiverId: 'b', by: 'one' }, 5);
+  const byAnother = { type: 'claimed', receiverId: 'b', by: 'two' } as const;
+
+  it('keeps other bridges off for a day, and no longer', () => {
+    expect(() => advanceParcel(claimed, byAnother, 5 + CLAIM_MS - 1)).toThrow(
+      expect.objectContaining({ code: 'FAULT' }),
+    );
+    expect(advanceParcel(claimed, byAnother, 5 + CLAIM_MS).boxes['b']?.claim?.by).toBe('two');
+  });
+
+  it('ends with what it was for', () => {
+    expect(advanceParcel(claimed, EVENTS.taken, 6).boxes['b']?.claim).toBeUndefined();
+    expect(through('claimed', 'expired', 'retried').boxes['b']?.claim).toBeUndefined();
+  });
 });
