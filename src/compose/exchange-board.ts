@@ -37,12 +37,19 @@ export interface ExchangeBoard {
 }
 
 export function createExchangeBoard(layout: Layout, now: () => number): ExchangeBoard {
-  const states = new Map<string, ExchangeState>();
-  const update = async (name: string, change: (state: ExchangeState) => ExchangeState) => {
-    const before = states.get(name) ?? (await readExchangeState(layout, name)) ?? emptyState(name);
-    const next = change(before);
-    states.set(name, next);
-    await writeFileDurably(layout.exchangeState(name), `${JSON.stringify(next)}\n`);
+  const running = new Map<string, Promise<void>>();
+  /** Read anew each time, since other processes write it too; one change after the other, so that none is lost here. */
+  const update = (name: string, change: (state: ExchangeState) => ExchangeState): Promise<void> => {
+    const write = async () => {
+      const next = change((await readExchangeState(layout, name)) ?? emptyState(name));
+      await writeFileDurably(layout.exchangeState(name), `${JSON.stringify(next)}\n`);
+    };
+    const done = (running.get(name) ?? Promise.resolve()).then(write);
+    running.set(
+      name,
+      done.catch(() => undefined),
+    );
+    return done;
   };
   return {
     looked: (name, waiting) =>

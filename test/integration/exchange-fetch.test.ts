@@ -84,7 +84,7 @@ it('a crash before the exchange heard of it costs no second download, and leaves
   });
   expect(await lying()).not.toEqual([]);
   await fetchInto(b, id);
-  expect(bytesFetched()).toEqual([0]);
+  expect(bytesFetched().at(-1)).toBe(0);
   expect([await lying(), await fetching()]).toEqual([[], []]);
   expect((await b.context.receptions.read(id))?.revision).toBe(1);
 });

@@ -301,7 +301,7 @@ describeWith('chromium', 'the page', () => {
     expect(await seen(story)).toMatch(/Taken from\s+town, as an archive of 12\.8 MB/);
     expect(await seen(story)).toContain('Taken from town: the envelope is durable here');
     await page.goto(`${address()}/#/receptions/${receipt.id}`);
-    await page.getByRole('heading', { name: 'Receipt from site-c' }).waitFor();
+    await page.getByRole('heading', { name: 'Receipt from site-c', exact: true }).waitFor();
     expect(await seen(story)).toMatch(new RegExp(`Receipt for\\s+${receiptFor}`));
     expect(complaints).toEqual([]);
   });

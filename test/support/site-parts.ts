@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { makeStudy } from '../../samples/make-studies.mjs';
-import { ensureSite } from '../../src/compose/first-run.js';
 import { type PartnerCard, partnerCard } from '../../src/compose/partner-card.js';
 import { openSite, type SiteContext } from '../../src/compose/site.js';
 import { createSteps, inboundParts, outboundParts } from '../../src/compose/steps.js';
@@ -31,11 +30,13 @@ import { formatNamedId } from '../../src/queue/named-job.js';
 import { outcomeOf } from '../../src/queue/outcome.js';
 import { POLICIES } from '../../src/queue/policy.js';
 import type { Producer } from '../../src/queue/producer.js';
-import { studyKey } from '../../src/spool/layout.js';
+import { createFileDurably } from '../../src/spool/atomic.js';
+import { createSpool } from '../../src/spool/envelope-store.js';
+import { createLayout, studyKey } from '../../src/spool/layout.js';
 import { sealToFolder } from '../../src/spool/sealed-envelope.js';
 import { openStudyStore } from '../../src/spool/study-store.js';
 import type { Pace } from '../../src/transport/pace.js';
-import { readSiteKeys } from '../../src/trust/site-keys.js';
+import { ensureSiteKeys, readSiteKeys } from '../../src/trust/site-keys.js';
 
 /** What all sites call the place between them. */
 export const EXCHANGE = 'share';
@@ -123,8 +124,11 @@ export async function makeSites(
     openTestSite(await writeConfig(folder, id), join(root, EXCHANGE, id));
 
   for (const id of ids) {
-    const { settings } = await ensureSite(await writeConfig(join(root, id), id), {});
-    const keys = await readSiteKeys(join(settings.dataDir, 'keys'), settings.https);
+    const settings = loadSettings(await writeConfig(join(root, id), id), {});
+    const layout = createLayout(settings.dataDir);
+    await createSpool(layout);
+    await ensureSiteKeys(layout.keys, settings.site, createFileDurably, Date.now());
+    const keys = await readSiteKeys(layout.keys, settings.https);
     cards.set(id, partnerCard(settings, keys, '127.0.0.1'));
     await mkdir(join(root, EXCHANGE, id), { recursive: true });
   }

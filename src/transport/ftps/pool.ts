@@ -2,8 +2,12 @@
  * The connections of one transport: each operation has one to itself, and the last one is kept for a while, since a
  * login costs eight round trips.
  */
+import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
 import { FtpsConnection } from './connection.js';
 import type { FtpsOptions } from './options.js';
+
+/** RFC 959 §4.2.2: not logged in. */
+const LOGIN_REFUSED = 530;
 
 export interface ConnectionPool {
   /**
@@ -19,6 +23,17 @@ export interface ConnectionPool {
 export function createConnectionPool(options: FtpsOptions): ConnectionPool {
   let kept: { connection: FtpsConnection; timer: NodeJS.Timeout } | undefined;
   let ended = false;
+  let hasLoggedIn = false;
+
+  const open = async (signal: AbortSignal): Promise<FtpsConnection> => {
+    try {
+      const connection = await FtpsConnection.open(options, signal);
+      hasLoggedIn = true;
+      return connection;
+    } catch (error) {
+      throw hasLoggedIn ? refusedForNow(error) : error;
+    }
+  };
 
   const takeKept = () => {
     const found = kept;
@@ -38,10 +53,7 @@ export function createConnectionPool(options: FtpsOptions): ConnectionPool {
   return {
     async use(signal, work) {
       const idle = takeKept();
-      const connection =
-        idle !== undefined && (await isAlive(idle, signal))
-          ? idle
-          : await FtpsConnection.open(options, signal);
+      const connection = idle !== undefined && (await isAlive(idle, signal)) ? idle : await open(signal);
       try {
         const result = await connection.during(signal, () => work(connection));
         keep(connection);
@@ -56,6 +68,15 @@ export function createConnectionPool(options: FtpsOptions): ConnectionPool {
       takeKept()?.close();
     },
   };
+}
+
+/** ProFTPD answers one client too many with 530, as it does a wrong password; but this login has worked before. */
+function refusedForNow(error: unknown): unknown {
+  if (!isGatewayError(error) || error.code !== 'PEER_REFUSED' || error.facts['reply'] !== LOGIN_REFUSED)
+    return error;
+  const text =
+    'the server refuses a login that worked before: it has too many clients, or the password changed';
+  return new GatewayError('PEER_BUSY', text, { cause: error, facts: { reply: LOGIN_REFUSED } });
 }
 
 /** A server may have hung up, and a firewall may have forgotten it without a word. */
