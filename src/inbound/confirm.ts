@@ -9,7 +9,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { formatAuditEntry, signAuditEntry } from '../jmix/audit-trail.js';
 import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
 import { readOutcomes } from './deliver.js';
-import { mailReceipt } from './mail-receipt.js';
+import { discardLetter, mailReceipt, wantsNoAnswer } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
 import { readOpenedInstances } from './verify.js';
 
@@ -25,11 +25,18 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
   if (reception === undefined || outcome === undefined) return;
   const peer = parts.peers.get(reception.senderId);
   // To a sender that we do not know, nothing is owed, and nothing is told.
-  if (peer !== undefined) {
-    const receipt = await receiptOf(parts, reception, outcome);
+  const mail =
+    peer === undefined || (await isUnanswered(parts, reception))
+      ? undefined
+      : {
+          id,
+          receipt: await receiptOf(parts, reception, outcome),
+          unopened: reception.progress === 'received',
+        };
+  if (peer !== undefined && mail !== undefined) {
     const desk = parts.lines.receiptDeskOf(peer.id);
-    if (desk !== undefined) await desk.sendReceipt(id, receipt, signal);
-    else if (peer.via !== undefined) await mailReceipt(parts, peer, { id, receipt }, signal);
+    if (desk !== undefined) await desk.sendReceipt(id, mail.receipt, signal);
+    else if (peer.via !== undefined) await mailReceipt(parts, peer, mail, signal);
   }
   await parts.receptions.update(id, (record) => {
     if (outcomeDue(record) !== outcome) return record;
@@ -37,6 +44,7 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
       outcome === 'stored' ? ({ type: 'confirmed' } as const) : ({ type: 'refusal-confirmed' } as const);
     return advanceReception(record, event, parts.clock.now());
   });
+  if (mail !== undefined) await discardLetter(parts, mail);
   parts.log.info({ event: 'receipt.issued', reception: id, outcome });
 }
 
@@ -57,6 +65,13 @@ export async function receiptFor(
   return outcomeDue(reception) === 'refused' || reception.refusalConfirmed === true
     ? receiptOf(parts, reception, 'refused')
     : undefined;
+}
+
+/** Nobody could open it, and it says that it wants no answer: the refusal of an envelope of ours. */
+async function isUnanswered(parts: InboundParts, { id, progress }: Reception): Promise<boolean> {
+  if (progress !== 'received') return false;
+  const manifest = await parts.receptions.readDocument(id, 'manifest.json');
+  return manifest !== undefined && wantsNoAnswer(manifest);
 }
 
 function outcomeDue(reception: Reception): Outcome | undefined {

@@ -2,6 +2,9 @@
  * A receipt on its way to a sender that cannot be called: in an envelope of its own, sealed and signed like any other,
  * so that whoever passes it on can neither read which instances it names nor tell it from a study. For a receipt no
  * receipt is owed.
+ *
+ * One exception: where an envelope could not be opened, the keys of two sites may be at odds, and the letter that says so
+ * cannot be opened either. It says openly that it wants no answer, or the two would refuse each other's refusals forever.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,26 +13,39 @@ import type { Peer } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { MANIFEST_FILE } from '../jmix/envelope-names.js';
+import { readManifest } from '../jmix/manifest.js';
 import { isErrno } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
-import { derivedId, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
+import { derivedId, outerIdOf, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
 import type { InboundParts } from './parts.js';
 
 /** In the payload: `files/<id of the delivery>.receipt.jws`. */
 const FOLDER = 'files';
 const ENDING = '.receipt.jws';
+/** In `manifest.extensions.drawbridge`. */
+const NO_ANSWER = 'no_answer';
+
+/** What is put into a letter. */
+export interface Mail {
+  /** Of the envelope that the receipt is for. */
+  readonly id: EnvelopeId;
+  readonly receipt: Buffer;
+  /** That envelope could not be opened. */
+  readonly unopened?: boolean;
+}
 
 /**
- * Puts a receipt where its peer takes envelopes. Safe to repeat: an envelope that was sealed before goes out as it is.
+ * Puts a receipt where its peer takes envelopes. Safe to repeat: a letter that was sealed before goes out as it is, and
+ * stays until `discardLetter`.
  * @throws PEER_REFUSED when the peer has no encryption key, and what sealing and putting throw
  */
 export async function mailReceipt(
   parts: InboundParts,
   peer: Peer,
-  mail: { readonly id: EnvelopeId; readonly receipt: Buffer },
+  mail: Mail,
   signal: AbortSignal,
 ): Promise<void> {
-  const letterId = derivedId(mail.id, `receipt ${sha256Hex(mail.receipt)}`);
+  const letterId = letterOf(mail);
   const letter = (await sealedBefore(parts, letterId)) ?? (await sealLetter(parts, peer, letterId, mail));
   const travelling = (await sealForHub(parts, peer, letterId, signal)) ?? letter;
   const pace = parts.lines.paceTo(peer.id);
@@ -39,9 +55,20 @@ export async function mailReceipt(
       { ...travelling, folder: parts.layout.sealedEnvelope(travelling.id) },
       { signal, ...(pace === undefined ? {} : { pace }) },
     );
-  for (const id of [letter.id, travelling.id]) {
-    await discardFolder(parts.layout, parts.layout.sealedEnvelope(id));
+}
+
+/** Forgets a letter; only when the record says that it was mailed, for a new one would be another envelope. */
+export async function discardLetter(parts: InboundParts, mail: Mail): Promise<void> {
+  const id = letterOf(mail);
+  for (const each of [id, outerIdOf(id)]) {
+    await discardFolder(parts.layout, parts.layout.sealedEnvelope(each));
   }
+}
+
+/** Whether an envelope says of itself that it is not to be answered. @param manifest its manifest.json */
+export function wantsNoAnswer(manifest: Buffer): boolean {
+  const ours = readManifest(manifest).extensions['drawbridge'];
+  return typeof ours === 'object' && ours !== null && NO_ANSWER in ours && ours[NO_ANSWER] === true;
 }
 
 /** The receipt in an opened payload; undefined when the payload is a study. @param folder of the opened payload */
@@ -56,12 +83,11 @@ export async function findReceipt(
   return { id, jws: await readFile(join(folder, FOLDER, name)) };
 }
 
-async function sealLetter(
-  parts: InboundParts,
-  peer: Peer,
-  id: EnvelopeId,
-  mail: { readonly id: EnvelopeId; readonly receipt: Buffer },
-): Promise<Travelling> {
+function letterOf({ id, receipt }: Mail): EnvelopeId {
+  return derivedId(id, `receipt ${sha256Hex(receipt)}`);
+}
+
+async function sealLetter(parts: InboundParts, peer: Peer, id: EnvelopeId, mail: Mail): Promise<Travelling> {
   if (peer.encryptionKey === undefined) {
     throw new GatewayError('PEER_REFUSED', `no receipt can be sealed to ${peer.id}: it has no encryptionKey`);
   }
@@ -70,6 +96,7 @@ async function sealLetter(
     createdAtMs: parts.clock.now(),
     sender: parts.site,
     receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
+    ...(mail.unopened === true ? { extensions: { drawbridge: { [NO_ANSWER]: true } } } : {}),
     // JMIX has no envelope without a patient; here there is none.
     metadata: { patient: { id: 'none' } },
     files: [
@@ -96,7 +123,7 @@ async function sealForHub(
   const hub = parts.hubTo(peer.id);
   if (hub === undefined) return undefined;
   return (
-    (await sealedBefore(parts, derivedId(letterId, 'outer'))) ??
+    (await sealedBefore(parts, outerIdOf(letterId))) ??
     sealAround(parts.layout, letterId, {
       createdAtMs: parts.clock.now(),
       sender: parts.site,

@@ -1,5 +1,8 @@
 /** Forgets received studies that our PACS has had for long enough. Records, manifests and receipts are kept. */
+import type { EnvelopeId } from '../domain/envelope-id.js';
 import { discardFolder, folderExists } from '../spool/envelope-store.js';
+import { RECEIPT_DOCUMENTS } from './confirm.js';
+import { discardLetter } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
 
 /** @returns the number of studies forgotten */
@@ -16,9 +19,18 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
     const folders = [layout.openedOf(id), layout.inboxEnvelope(id), layout.stagingOf(id)];
     const present = await Promise.all(folders.map(folderExists));
     if (!present.includes(true)) continue;
+    await discardLetters(parts, id);
     for (const folder of folders) await discardFolder(parts.layout, folder);
     parts.log.info({ event: 'reception.swept', reception: id });
     forgotten += 1;
   }
   return forgotten;
+}
+
+/** Those that a crash kept from being discarded when they had been mailed. */
+async function discardLetters(parts: InboundParts, id: EnvelopeId): Promise<void> {
+  for (const name of Object.values(RECEIPT_DOCUMENTS)) {
+    const receipt = await parts.receptions.readDocument(id, name);
+    if (receipt !== undefined) await discardLetter(parts, { id, receipt });
+  }
 }

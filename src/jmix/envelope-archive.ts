@@ -3,8 +3,7 @@
  * first, so that a receiver can judge before the payload has come. Its size is known before its first byte. Taking
  * archives apart is archive-unpack.ts, which is given on from here, so that both ways have one door.
  */
-import { createReadStream } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -73,10 +72,32 @@ async function listPayload(folderPath: string): Promise<string[]> {
   return files.map((entry) => join(entry.parentPath, entry.name).slice(folderPath.length + 1)).sort();
 }
 
+/**
+ * The archive's bytes for whoever writes each piece away before asking for the next: the pieces lie in two buffers that
+ * are used again and again, while one is written the other is filled. Spares the memory that a stream would take and
+ * give back, which is half of what sending costs.
+ * @throws as `openEnvelopeArchive`
+ */
+export async function* archivePieces(
+  folderPath: string,
+  offset: number,
+): AsyncGenerator<Buffer, void, undefined> {
+  const pair: [Buffer, Buffer] = [
+    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+  ];
+  yield* archiveBytes(folderPath, await listEnvelope(folderPath), offset, () => {
+    pair.reverse();
+    return pair[0];
+  });
+}
+
+/** @param buffer gives one for the next piece, while the one before it may still be looked at */
 async function* archiveBytes(
   folderPath: string,
   files: readonly ArchiveFile[],
   offset: number,
+  buffer: () => Buffer = () => Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
 ): AsyncGenerator<Buffer, void, undefined> {
   let skip = offset;
   const rest = function* (bytes: Buffer) {
@@ -88,22 +109,38 @@ async function* archiveBytes(
     yield* rest(headerOf(file));
     const start = Math.min(skip, file.sizeBytes);
     skip -= start;
-    yield* fileBytes(join(folderPath, file.name), file.sizeBytes, start);
+    yield* fileBytes(join(folderPath, file.name), file.sizeBytes, start, buffer);
     yield* rest(Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes));
   }
   yield* rest(Buffer.alloc(TAR_END_BYTES));
 }
 
 /** A file that grows is cut off at the size in its header, and then found out. */
-async function* fileBytes(path: string, sizeBytes: number, start: number): AsyncGenerator<Buffer> {
-  let read = start;
-  for await (const chunk of createReadStream(path, { start, highWaterMark: READ_CHUNK_BYTES })) {
-    read += chunk.length;
-    if (read > sizeBytes) break;
-    yield chunk;
-  }
-  if (read !== sizeBytes) {
-    throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${sizeBytes} bytes any more`);
+async function* fileBytes(
+  path: string,
+  sizeBytes: number,
+  start: number,
+  buffer: () => Buffer,
+): AsyncGenerator<Buffer, void, undefined> {
+  const handle = await open(path);
+  try {
+    let position = start;
+    const readNext = () => handle.read(buffer(), 0, READ_CHUNK_BYTES, position);
+    let reading = readNext();
+    for (;;) {
+      const { bytesRead, buffer: piece } = await reading;
+      position += bytesRead;
+      if (bytesRead === 0 || position > sizeBytes) break;
+      reading = readNext();
+      // Whoever stops asking leaves it behind; its failure is nobody's then.
+      reading.catch(() => undefined);
+      yield piece.subarray(0, bytesRead);
+    }
+    if (position !== sizeBytes) {
+      throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${sizeBytes} bytes any more`);
+    }
+  } finally {
+    await handle.close();
   }
 }
 

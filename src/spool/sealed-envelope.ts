@@ -73,7 +73,7 @@ export async function sealAround(
       yield* (await openEnvelopeArchive(folder)).stream as AsyncIterable<Buffer>;
     },
   };
-  const id = derivedId(inner, 'outer');
+  const id = outerIdOf(inner);
   const sealed = await sealToFolder(layout, {
     ...request,
     id,
@@ -82,6 +82,11 @@ export async function sealAround(
     files: [file],
   });
   return { id, manifestSha256: sha256Hex(sealed.manifest) };
+}
+
+/** The id of the envelope that `sealAround` makes. */
+export function outerIdOf(inner: EnvelopeId): EnvelopeId {
+  return derivedId(inner, 'outer');
 }
 
 /** An id that follows from another one: always the same, and not to be guessed without it (RFC 9562 §5.8). */

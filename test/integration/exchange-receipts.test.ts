@@ -289,6 +289,8 @@ describe('with somebody in between', () => {
 describe('with keys that do not fit', () => {
   const wrongKey = () => rawPublicKey(generateKeyPairSync('x25519').publicKey).toString('base64');
 
+  const wrongSigner = () => rawPublicKey(generateKeyPairSync('ed25519').publicKey).toString('base64');
+
   it('a peer without a key for it gets no receipt, and an operator hears why', async () => {
     await start(['site-a', 'site-b'], (site) => (site === 'site-b' ? { encryptionKey: undefined } : {}));
     const id = await a.send('site-b');
@@ -318,7 +320,7 @@ describe('with keys that do not fit', () => {
 
   it.each([
     ['open', () => ({ encryptionKey: wrongKey() })],
-    ['verify', () => ({ signingKeys: [] })],
+    ['verify', () => ({ signingKeys: [wrongSigner()] })],
   ])(
     'two sites that cannot %s what the other sends do not refuse each other without end',
     async (_what, wrong) => {
@@ -336,11 +338,11 @@ describe('with keys that do not fit', () => {
 
 /** Mails the receipt for a reception, and dies before its record says so. */
 async function crashAfterMailing(id: EnvelopeId): Promise<void> {
-  const offline = b.process(withPut(b, lost));
-  await offline.poll();
+  await b.process(withPut(b, lost)).poll();
   const { receptions } = b.context;
-  const update = () => Promise.reject(new Error('killed'));
-  const dying = b.process({ receptions: { ...receptions, update } });
+  const dying = b.process({
+    receptions: { ...receptions, update: () => Promise.reject(new Error('killed')) },
+  });
   await expect(confirm(dying.inbound, id, signal)).rejects.toThrow('killed');
 }
 

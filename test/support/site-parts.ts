@@ -54,6 +54,8 @@ export interface SiteProcess {
   readonly jobs: Job[];
   /** What failed and would be tried again by itself. */
   readonly postponed: (Job & { readonly code: string })[];
+  /** A synthetic study of two instances, taken in and put on its way; the id of its delivery to `peerId`. */
+  send(peerId: string): Promise<EnvelopeId>;
   /** Runs what is on the queues, and what follows from it. */
   work(): Promise<void>;
   /** Looks into the inbox and puts on the queue what waits there, then `work`. */
@@ -70,8 +72,6 @@ export interface TestSite extends SiteProcess {
   readonly inboxFolder: string;
   /** Another process of it; `changes` replace what it is made of. */
   process(changes: Partial<SiteContext>): SiteProcess;
-  /** A synthetic study, taken in and put on its way; the id of its delivery to `peerId`. */
-  send(peerId: string, wish?: { readonly slices?: number; readonly seed?: number }): Promise<EnvelopeId>;
   /** An envelope for `peerId`, sealed and ready to ship, whose payload is nothing but `bytes` bytes. */
   seal(peerId: string, bytes: number, more?: Partial<Delivery>): Promise<EnvelopeId>;
 }
@@ -176,7 +176,6 @@ async function openTestSite(configPath: string, inboxFolder: string): Promise<Te
     logged,
     inboxFolder,
     process,
-    send: (peerId, wish) => sendStudy(main, peerId, wish),
     seal: (peerId, bytes, more) => sealBytes(context, peerId, bytes, more),
   };
 }
@@ -214,12 +213,18 @@ function startProcess(context: SiteContext, studies: CompletionParts['studies'])
   const work = async () => {
     for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await run(job);
   };
+  const outbound = { ...outboundParts(context, producer), studies, routes: [] };
   return {
-    outbound: { ...outboundParts(context, producer), studies, routes: [] },
+    outbound,
     inbound: { ...inbound, receive: createReceiver(inbound) },
     jobs,
     postponed,
     work,
+    async send(peerId) {
+      const id = await takeStudyIn(outbound, peerId);
+      await work();
+      return id;
+    },
     async poll() {
       for (const { name } of context.lines.inboxes) {
         for (const { id } of await context.lines.inboxAt(name).list({ signal })) {
@@ -231,19 +236,10 @@ function startProcess(context: SiteContext, studies: CompletionParts['studies'])
   };
 }
 
-async function sendStudy(
-  { outbound, work }: SiteProcess,
-  peerId: string,
-  { slices = 2, seed = 1 } = {},
-): Promise<EnvelopeId> {
+async function takeStudyIn(outbound: CompletionParts, peerId: string): Promise<EnvelopeId> {
   const { layout, clock, log, studies } = outbound;
-  const made = await makeStudy({
-    kind: 'ct',
-    out: join(layout.dataDir, '..', 'files', randomUUID()),
-    slices,
-    rows: 16,
-    seed,
-  });
+  const out = join(layout.dataDir, '..', 'files');
+  const made = await makeStudy({ kind: 'ct', out, slices: 2, rows: 16 });
   const intake = createIntake({ studies, clock, log, feeding: createFeeding(), arrived: () => undefined });
   const association = {
     id: 'modality',
@@ -264,7 +260,6 @@ async function sendStudy(
   const routes = [{ to: [peerId], priority: 'routine' as const, match: {} }];
   const [id] = await completeStudy({ ...outbound, routes }, study, 'requested');
   if (id === undefined) throw new Error('the study goes nowhere');
-  await work();
   return id;
 }
 

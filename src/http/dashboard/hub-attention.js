@@ -113,5 +113,5 @@ function pileItem({ id, name, kind, waitingCount, waitingBytes, oldestWaitingAtM
 
 const ADVICE = {
   self: 'look into the log of this hub',
-  former: 'add it to peers again, or discard what is for it',
+  former: 'add it to peers again; else what waits for it is parked in time, and then removed',
 };

@@ -4,12 +4,13 @@
  * size with a hole in it: they get one that is too long, and begin again.
  */
 import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
 import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import { archiveName, partName } from '../exchange-names.js';
+import { pumpArchive } from '../pump.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
 import { isBeginning } from './comparison.js';
 import type { FtpsConnection } from './connection.js';
@@ -156,22 +157,14 @@ async function sendArchive(
   offset: number,
   { onBytes, pace }: PutOptions,
 ): Promise<void> {
-  const { stream } = await openEnvelopeArchive(folder, offset);
-  // Each is destroyed with the error of the other, so the first to fail is the one that did.
-  let culprit: 'folder' | 'line' | undefined;
-  stream.once('error', () => {
-    culprit ??= 'folder';
-  });
-  socket.once('error', () => {
-    culprit ??= 'line';
-  });
-  try {
-    if (pace === undefined) await pipeline(stream, counting(onBytes), socket);
-    else await pipeline(stream, pace.limiter(), counting(onBytes), socket);
-  } catch (error) {
-    if (culprit !== 'folder' || isGatewayError(error)) throw error;
-    throw new GatewayError('SPOOL_CORRUPT', 'the sealed envelope cannot be read', { cause: error });
+  if (pace === undefined) {
+    await pumpArchive(folder, offset, socket, onBytes);
+    socket.end();
+    await finished(socket, { readable: false });
+    return;
   }
+  const { stream } = await openEnvelopeArchive(folder, offset);
+  await pipeline(stream, pace.limiter(), counting(onBytes), socket);
 }
 
 function counting(onBytes: PutOptions['onBytes']): Transform {

@@ -5,8 +5,8 @@
 import { once } from 'node:events';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type Agent, request as httpsRequest } from 'node:https';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { Readable, type Writable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from './classify.js';
 
@@ -19,13 +19,21 @@ const CONTINUE_TIMEOUT_MS = 5_000;
 /** No answer that we ask for is larger; a receipt of 100,000 instances stays below. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
+/**
+ * What a request carries: little, as bytes; or an archive, which a stream gives or a function writes. Archives are not
+ * sent before the far side has said that it wants them.
+ */
+export type OutgoingBody =
+  | { readonly sizeBytes: number; readonly stream: Readable | Buffer }
+  | { readonly sizeBytes: number; readonly send: (request: Writable) => Promise<void> };
+
 export interface Exchange {
   /** Its connections are verified. */
   readonly agent: Agent;
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: { readonly sizeBytes: number; readonly stream: Readable | Buffer };
+  readonly body?: OutgoingBody;
   readonly signal: AbortSignal;
   /** The last byte of the body has left; awaited before the answer is looked at. */
   readonly onSent?: (() => Promise<void>) | undefined;
@@ -41,7 +49,7 @@ export interface Answer {
 export async function exchange(options: Exchange): Promise<Answer> {
   const { body, signal } = options;
   // Gigabytes are not sent before the peer has said that it wants them; a few kilobytes are.
-  const asksFirst = body?.stream instanceof Readable;
+  const asksFirst = body !== undefined && !('stream' in body && Buffer.isBuffer(body.stream));
   const request = httpsRequest(options.url, {
     agent: options.agent,
     method: options.method,
@@ -65,7 +73,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
     if (body === undefined) {
       request.end();
     } else if (!asksFirst || (await mayContinue(request, answered))) {
-      sent = await sendBody(request, body.stream, answered);
+      sent = await sendBody(request, body, answered);
       if (sent) await options.onSent?.();
     }
     request.setTimeout(sent ? ANSWER_TIMEOUT_MS : STALL_TIMEOUT_MS);
@@ -89,7 +97,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
     }
     throw classified;
   } finally {
-    if (body?.stream instanceof Readable) body.stream.destroy();
+    if (body !== undefined && 'stream' in body && body.stream instanceof Readable) body.stream.destroy();
   }
 }
 
@@ -117,12 +125,11 @@ async function mayContinue(request: ClientRequest, answered: Promise<unknown>): 
 /** True when every byte was sent; false when the peer answered before that. */
 async function sendBody(
   request: ClientRequest,
-  body: Readable | Buffer,
+  body: OutgoingBody,
   answered: Promise<unknown>,
 ): Promise<boolean> {
   let early = false;
-  const source = body instanceof Readable ? body : Readable.from([body]);
-  const sending = pipeline(source, request).then(
+  const sending = sendAll(request, body).then(
     () => true,
     (error: unknown) => {
       if (early) return false;
@@ -137,9 +144,20 @@ async function sendBody(
   const sent = await Promise.race([sending, answer]);
   if (!sent) {
     sending.catch(() => undefined);
-    source.destroy();
+    if ('stream' in body && body.stream instanceof Readable) body.stream.destroy();
   }
   return sent;
+}
+
+async function sendAll(request: ClientRequest, body: OutgoingBody): Promise<void> {
+  if ('send' in body) {
+    await body.send(request);
+    request.end();
+    await finished(request, { readable: false });
+    return;
+  }
+  const source = body.stream instanceof Readable ? body.stream : Readable.from([body.stream]);
+  await pipeline(source, request);
 }
 
 /** A whole body, bounded. @throws PEER_REFUSED when it is larger than any that we ask for */

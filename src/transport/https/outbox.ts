@@ -9,7 +9,7 @@ import type { Outbox, OutgoingEnvelope, PutOptions } from '../transport.js';
 import { parseJsonObject, refusalFrom } from './answer.js';
 import { exchange } from './exchange.js';
 import { putResumable, type ResumablePeer, resumableOffset } from './resumable.js';
-import { departing } from './resumable-body.js';
+import { archiveBody } from './resumable-body.js';
 
 /** Below, to send all of it again costs less than to ask how far it came. */
 const RESUMABLE_FROM_BYTES = 8 * 1024 * 1024;
@@ -27,21 +27,16 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
   let takesPieces = true;
 
   const putWhole = async (peer: ResumablePeer, envelope: OutgoingEnvelope, options: PutOptions) => {
-    const { sizeBytes, stream } = await openEnvelopeArchive(envelope.folder);
-    try {
-      const answer = await exchange({
-        agent: peer.agent,
-        method: 'POST',
-        url: new URL(`${peer.base}/api/jmix`),
-        headers: { ...peer.headers, 'content-type': 'application/x-tar' },
-        body: { sizeBytes, stream: departing(stream, options) },
-        signal: options.signal,
-        onSent: options.onSent,
-      });
-      if (answer.status !== 200 && answer.status !== 201) throw refusalFrom(answer);
-    } finally {
-      stream.destroy();
-    }
+    const answer = await exchange({
+      agent: peer.agent,
+      method: 'POST',
+      url: new URL(`${peer.base}/api/jmix`),
+      headers: { ...peer.headers, 'content-type': 'application/x-tar' },
+      body: await archiveBody(envelope.folder, 0, options),
+      signal: options.signal,
+      onSent: options.onSent,
+    });
+    if (answer.status !== 200 && answer.status !== 201) throw refusalFrom(answer);
   };
 
   /** After an attempt that broke, or where one lies there that our last life began. */

@@ -1,25 +1,37 @@
-/** The bytes of an upload on their way out: no faster than they may go, and counted. */
+/** The bytes of an archive on their way out: from an offset on, no faster than they may go, and counted. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { pumpArchive } from '../pump.js';
 import type { PutOptions } from '../transport.js';
+import type { OutgoingBody } from './exchange.js';
 
-/** Nothing is read or counted before the first byte is asked for. */
-export function departing(
-  archive: Readable,
+/** @param folder of the envelope; opened when the body is asked for */
+export async function archiveBody(
+  folder: string,
+  offset: number,
   { pace, onBytes }: Pick<PutOptions, 'pace' | 'onBytes'>,
-): Readable {
-  return Readable.from(counted(archive, pace?.limiter(), onBytes), { objectMode: false });
+): Promise<OutgoingBody> {
+  const { sizeBytes: whole, stream } = await openEnvelopeArchive(folder, offset);
+  const sizeBytes = whole - offset;
+  if (pace !== undefined) {
+    return {
+      sizeBytes,
+      stream: Readable.from(counted(stream, pace.limiter(), onBytes), { objectMode: false }),
+    };
+  }
+  stream.destroy();
+  return { sizeBytes, send: (request) => pumpArchive(folder, offset, request, onBytes) };
 }
 
 async function* counted(
   archive: Readable,
-  limiter: NodeJS.ReadWriteStream | undefined,
+  limiter: NodeJS.ReadWriteStream,
   onBytes: PutOptions['onBytes'],
 ): AsyncGenerator<Buffer, void, undefined> {
-  const source = limiter === undefined ? archive : limiter;
   // Its failure comes out of the limiter.
-  if (limiter !== undefined) pipeline(archive, limiter).catch(() => undefined);
-  for await (const chunk of source as AsyncIterable<Buffer>) {
+  pipeline(archive, limiter).catch(() => undefined);
+  for await (const chunk of limiter as AsyncIterable<Buffer>) {
     onBytes?.(chunk.length);
     yield chunk;
   }

@@ -9,12 +9,12 @@
  */
 import type { Agent } from 'node:https';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { archiveSize, listEnvelope, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { archiveSize, listEnvelope } from '../../jmix/envelope-archive.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
 import { refusalFrom } from './answer.js';
 import { type Answer, exchange } from './exchange.js';
 import { isMisplaced, misplaced, uploadOffset } from './resumable-answer.js';
-import { departing } from './resumable-body.js';
+import { archiveBody } from './resumable-body.js';
 import { formatUploadName } from './resumable-name.js';
 
 export interface ResumablePeer {
@@ -100,7 +100,6 @@ async function sendFrom(
   offset: number,
   options: PutOptions,
 ): Promise<Outcome> {
-  const { sizeBytes, stream } = await openEnvelopeArchive(envelope.folder, offset);
   const { url, agent, headers } = requestTo(peer, envelope);
   try {
     const answer = await exchange({
@@ -112,7 +111,7 @@ async function sendFrom(
         'content-type': 'application/offset+octet-stream',
         'upload-offset': String(offset),
       },
-      body: { sizeBytes: sizeBytes - offset, stream: departing(stream, options) },
+      body: await archiveBody(envelope.folder, offset, options),
       signal: options.signal,
       onSent: options.onSent,
     });
@@ -122,8 +121,6 @@ async function sendFrom(
       return { kind: 'broken', error };
     }
     throw error;
-  } finally {
-    stream.destroy();
   }
 }
 

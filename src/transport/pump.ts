@@ -1,0 +1,41 @@
+/** Sends an archive as fast as the far side takes it, in constant memory. */
+import type { Writable } from 'node:stream';
+import { archivePieces } from '../jmix/envelope-archive.js';
+
+/**
+ * Writes the archive of an envelope from byte `offset` on. Does not end the sink. Rejects with the sink's error when it
+ * breaks, or is closed before everything is written; the sink is left as it is.
+ * @param onBytes called with the size of each piece that the sink has taken
+ * @throws what `archivePieces` throws
+ */
+export async function pumpArchive(
+  folder: string,
+  offset: number,
+  sink: Writable,
+  onBytes: ((count: number) => void) | undefined,
+): Promise<void> {
+  let fail: (error: Error) => void = () => undefined;
+  const broken = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  broken.catch(() => undefined);
+  const close = () => fail(new Error('the connection closed before everything was sent'));
+  sink.on('error', fail);
+  sink.on('close', close);
+  try {
+    for await (const piece of archivePieces(folder, offset)) {
+      await Promise.race([broken, write(sink, piece)]);
+      onBytes?.(piece.length);
+    }
+  } finally {
+    sink.off('error', fail);
+    sink.off('close', close);
+  }
+}
+
+/** Resolves when nobody looks at the piece any more, so that its buffer can be filled anew. */
+function write(sink: Writable, piece: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    sink.write(piece, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+  });
+}
