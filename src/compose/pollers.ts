@@ -14,7 +14,7 @@ import type { ExchangeBoard } from './exchange-board.js';
 const JITTER = 0.2;
 /** How long a hub may keep us waiting for news. */
 const LONG_POLL_MS = 30_000;
-/** Where envelopes wait that are on their way already, a hub answers at once. */
+/** A hub answers at once where envelopes wait that are on their way already, and when it is about to stop. */
 const BUSY_POLL_MS = 2_000;
 /** After failures a look comes less and less often, but not less often than this. */
 const LONGEST_WAIT_MS = 5 * 60_000;
@@ -39,40 +39,58 @@ export function startPollers(parts: PollerParts): () => Promise<void> {
   };
 }
 
+interface Look {
+  /** How many envelopes wait. */
+  readonly found: number;
+  /** How long the far side kept us waiting for the answer. */
+  readonly tookMs: number;
+}
+
 async function poll(parts: PollerParts, exchange: Exchange, signal: AbortSignal): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {
-    const found = await look(parts, exchange, signal);
+    const look = await lookInto(parts, exchange, signal);
     if (signal.aborted) return;
-    failures = found === undefined ? failures + 1 : 0;
-    await pause(waitMs(exchange, found, failures), undefined, { signal }).catch(() => undefined);
+    failures = look === undefined ? failures + 1 : 0;
+    await pause(waitMs(exchange, look, failures), undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** @returns how many envelopes wait; undefined when that could not be found out */
-async function look(
+/** @returns undefined when it could not be found out what waits, or not be put on the queue */
+async function lookInto(
   { lines, board, enqueue, log }: PollerParts,
   { name, type }: Exchange,
   signal: AbortSignal,
-): Promise<number | undefined> {
+): Promise<Look | undefined> {
+  const askedAtMs = performance.now();
+  // It is a note, and its loss keeps no envelope from being fetched.
+  const unwritten = (error: unknown) =>
+    log.warn({ event: 'exchange.board_unwritten', exchange: name, reason: String(error) });
   try {
     const waiting = await lines
       .inboxAt(name)
       .list({ signal, ...(type === 'hub' ? { waitMs: LONG_POLL_MS } : {}) });
-    await board.looked(name, waiting);
-    for (const { id } of waiting.slice(0, MAX_ENQUEUED)) await enqueue(name, id);
-    return waiting.length;
+    const tookMs = performance.now() - askedAtMs;
+    for (const { id } of waiting.slice(0, MAX_ENQUEUED)) {
+      if (signal.aborted) return undefined;
+      await enqueue(name, id);
+    }
+    await board.looked(name, waiting).catch(unwritten);
+    return { found: waiting.length, tookMs };
   } catch (raw) {
     if (signal.aborted) return undefined;
     const error = toGatewayError(raw);
     log.warn({ event: 'exchange.look_failed', exchange: name, code: error.code }, error.message);
-    await board.failed(name, error).catch(() => undefined);
+    await board.failed(name, error).catch(unwritten);
     return undefined;
   }
 }
 
-function waitMs({ type, pollMs }: Exchange, found: number | undefined, failures: number): number {
-  if (found !== undefined && type === 'hub') return found === 0 ? 0 : Math.min(pollMs, BUSY_POLL_MS);
+function waitMs({ type, pollMs }: Exchange, look: Look | undefined, failures: number): number {
+  if (look !== undefined && type === 'hub') {
+    const keptUsWaiting = look.found === 0 && look.tookMs >= BUSY_POLL_MS;
+    return keptUsWaiting ? 0 : Math.min(pollMs, BUSY_POLL_MS);
+  }
   const nominal =
     failures === 0 ? pollMs : Math.min(LONGEST_WAIT_MS, pollMs * 2 ** Math.min(failures - 1, 10));
   return nominal * (1 - JITTER + 2 * JITTER * Math.random());

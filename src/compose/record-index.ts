@@ -8,6 +8,8 @@ import type { RecordStore, StoredRecord } from '../spool/record-store.js';
 
 /** Folders looked at side by side. */
 const BATCH = 32;
+/** Two writes closer than this may leave the same time at a folder: what changed just now is looked at again. */
+const CLOCK_TICK_MS = 2_000;
 
 export interface RecordIndex<R extends StoredRecord> {
   /** Newest first. */
@@ -43,20 +45,21 @@ export function createRecordIndex<R extends StoredRecord>(
   };
 
   const look = async (id: EnvelopeId): Promise<boolean> => {
-    const folder = store().documentPath(id, '.');
-    const { mtimeMs } = await stat(folder);
+    const lookedAtMs = Date.now();
+    const { mtimeMs } = await stat(store().documentPath(id, '.'));
     if (seenAtMs.get(id) === mtimeMs) return false;
     const record = await store().read(id);
-    // Noted before the reading: a write in between is seen in the next round.
-    seenAtMs.set(id, mtimeMs);
+    // The time from before the reading: a write in between is seen in the next round.
+    if (isPast(mtimeMs, lookedAtMs)) seenAtMs.set(id, mtimeMs);
     return record !== undefined && put(record);
   };
 
   const readUnknown = async (): Promise<boolean> => {
+    const lookedAtMs = Date.now();
     const changedAtMs = await store().changedAtMs();
     if (changedAtMs !== listedAtMs) {
       for (const id of await store().ids()) if (!records.has(id)) unread.add(id);
-      listedAtMs = changedAtMs;
+      listedAtMs = isPast(changedAtMs, lookedAtMs) ? changedAtMs : undefined;
     }
     let found = false;
     for (const id of unread) {
@@ -90,4 +93,8 @@ export function createRecordIndex<R extends StoredRecord>(
       return changed;
     },
   };
+}
+
+function isPast(timeMs: number, nowMs: number): boolean {
+  return nowMs - timeMs >= CLOCK_TICK_MS;
 }

@@ -12,7 +12,7 @@ import type { Lines } from '../../src/transport/lines.js';
 import type { Inbox } from '../../src/transport/transport.js';
 import { EXCHANGE, makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
 import { until } from '../support/until.js';
-import { HUB_ID, makeHub } from './hub-under-test.js';
+import { makeHub } from './hub-under-test.js';
 
 /** The waits of the pollers: each lasts until the test lets it go. Others wait as they do. */
 const waits = vi.hoisted((): { ms: number; go: () => void }[] => []);
@@ -158,13 +158,13 @@ it('stopping does not wait for the next look', async () => {
 it('stopping in the middle of a long list puts no more on the queue', async () => {
   await arrive();
   await arrive();
-  let stopped: Promise<void> | undefined;
+  const stopping: Promise<void>[] = [];
   start(b.context.lines, async (exchange, id) => {
     enqueued.push([exchange, id]);
-    stopped = stop?.();
+    if (stop !== undefined) stopping.push(stop());
   });
-  await until(() => stopped);
-  await stopped;
+  await until(() => stopping.length > 0);
+  await Promise.all(stopping);
   expect(enqueued).toHaveLength(1);
 });
 
@@ -204,7 +204,6 @@ it('stopping ends a long poll of a hub, and is no failure', { timeout: 15_000 },
     await until(() => asked > 0);
     await stop?.();
     expect(b.logged).toEqual([]);
-    expect(HUB_ID).toBe('hub');
   } finally {
     await hub.close();
   }

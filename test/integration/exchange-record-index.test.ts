@@ -1,6 +1,6 @@
 /** The records in memory: what other processes wrote is seen, whatever the clock of the file system can tell apart. */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, stat, utimes } from 'node:fs/promises';
+import { mkdtemp, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -43,12 +43,8 @@ function makeIndex() {
 const newId = () => parseEnvelopeId(randomUUID());
 const entry = (createdAtMs = 0, id = newId()): Entry => ({ id, revision: 1, createdAtMs, state: 'open' });
 const finish = (record: Entry): Entry => ({ ...record, state: 'finished' });
-/** Does `work`, and no one can tell by the times of `path` that something was done. */
-const unseen = async (path: string, work: () => Promise<unknown>) => {
-  const { atime, mtime } = await stat(path);
-  await work();
-  await utimes(path, atime, mtime);
-};
+/** The times of a file, as a file system with a coarse clock shows them. */
+const setTime = (path: string, time: Date) => utimes(path, time, time);
 
 it('what another process made is seen at the next look, newest first', async () => {
   const [older, newer] = [entry(1), entry(2)];
@@ -98,33 +94,37 @@ it('what another process wrote to a record is seen, and what is older than ours 
 });
 
 it('a write in the very moment of the look before it is seen', async () => {
-  const record = entry();
+  const [record, now] = [entry(), new Date()];
   await theirs.create(record);
+  await setTime(join(folder, record.id), now);
   await index.refresh();
   await index.refresh();
-  await unseen(join(folder, record.id), () => theirs.update(record.id, finish));
+  await theirs.update(record.id, finish);
+  await setTime(join(folder, record.id), now);
   expect(await index.refresh()).toBe(true);
   expect(index.get(record.id)).toMatchObject({ state: 'finished' });
 });
 
 it('a record made in the very moment of the look before it is seen', async () => {
+  const now = new Date();
   await theirs.create(entry());
+  await setTime(folder, now);
   await index.refresh();
   const record = entry();
-  await unseen(folder, () => theirs.create(record));
+  await theirs.create(record);
+  await setTime(folder, now);
   expect(await index.refresh()).toBe(true);
   expect(index.get(record.id)).toEqual(record);
 });
 
-it('what is long the same is not read again', async () => {
-  const record = entry();
+it('what has long been the same is not read again', async () => {
+  const [record, longAgo] = [entry(), new Date(Date.now() - 60_000)];
   await theirs.create(record);
-  const longAgo = new Date(Date.now() - 60_000);
-  const path = join(folder, record.id);
-  await utimes(path, longAgo, longAgo);
+  await setTime(join(folder, record.id), longAgo);
   await index.refresh();
   await index.refresh();
-  await unseen(path, () => theirs.update(record.id, finish));
+  await theirs.update(record.id, finish);
+  await setTime(join(folder, record.id), longAgo);
   expect(await index.refresh()).toBe(false);
 });
 

@@ -1,5 +1,5 @@
 /** Shipping into a place between sites: time windows, lines that break, puts of which nobody knows what became. */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { SiteContext } from '../../src/compose/site.js';
@@ -187,13 +187,13 @@ it.each(['sealed', 'sent'] as const)(
   async (carriage) => {
     const id = await a.seal('site-b', 1_000);
     await ship(a.outbound, id, signal);
-    const before = await stat(join(b.inboxFolder, archiveName(id)));
+    const before = await readFile(join(b.inboxFolder, archiveName(id)));
     await sealAnew(id, carriage);
     await expect(ship(a.outbound, id, signal)).rejects.toMatchObject({
       code: 'ENVELOPE_EXISTS',
       kind: 'permanent',
     });
-    expect(await stat(join(b.inboxFolder, archiveName(id)))).toEqual(before);
+    expect(await readFile(join(b.inboxFolder, archiveName(id)))).toEqual(before);
     expect((await deliveryOf(id)).carriage).toBe(carriage);
   },
 );

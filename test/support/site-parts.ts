@@ -4,27 +4,21 @@
  * becomes of a failure, the queue's own policy says.
  */
 import { randomUUID } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
-import { makeStudy } from '../../samples/make-studies.mjs';
 import { type PartnerCard, partnerCard } from '../../src/compose/partner-card.js';
 import { openSite, type SiteContext } from '../../src/compose/site.js';
 import { createSteps, inboundParts, outboundParts } from '../../src/compose/steps.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type DemoPacs, startDemoPacs } from '../../src/demo/demo-pacs.js';
-import { parseFileMeta } from '../../src/dicom/part10.js';
 import type { Delivery } from '../../src/domain/delivery.js';
-import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
-import { parseUid } from '../../src/domain/uid.js';
+import type { EnvelopeId } from '../../src/domain/envelope-id.js';
 import type { FetchParts } from '../../src/inbound/fetch.js';
 import { createReceiver } from '../../src/inbound/receive.js';
-import { sha256Hex } from '../../src/jmix/digest.js';
 import type { Log, LogFields } from '../../src/observe/log.js';
-import { type CompletionParts, completeStudy } from '../../src/outbound/complete-study.js';
-import { createFeeding } from '../../src/outbound/feeding.js';
-import { createIntake } from '../../src/outbound/intake.js';
+import type { CompletionParts } from '../../src/outbound/complete-study.js';
 import type { Stage } from '../../src/queue/jobs.js';
 import { formatNamedId } from '../../src/queue/named-job.js';
 import { outcomeOf } from '../../src/queue/outcome.js';
@@ -32,11 +26,11 @@ import { POLICIES } from '../../src/queue/policy.js';
 import type { Producer } from '../../src/queue/producer.js';
 import { createFileDurably } from '../../src/spool/atomic.js';
 import { createSpool } from '../../src/spool/envelope-store.js';
-import { createLayout, studyKey } from '../../src/spool/layout.js';
-import { sealToFolder } from '../../src/spool/sealed-envelope.js';
+import { createLayout } from '../../src/spool/layout.js';
 import { openStudyStore } from '../../src/spool/study-store.js';
 import type { Pace } from '../../src/transport/pace.js';
 import { ensureSiteKeys, readSiteKeys } from '../../src/trust/site-keys.js';
+import { sealBytes, takeStudyIn } from './site-studies.js';
 
 /** What all sites call the place between them. */
 export const EXCHANGE = 'share';
@@ -234,81 +228,6 @@ function startProcess(context: SiteContext, studies: CompletionParts['studies'])
       await work();
     },
   };
-}
-
-async function takeStudyIn(outbound: CompletionParts, peerId: string): Promise<EnvelopeId> {
-  const { layout, clock, log, studies } = outbound;
-  const out = join(layout.dataDir, '..', 'files');
-  const made = await makeStudy({ kind: 'ct', out, slices: 2, rows: 16 });
-  const intake = createIntake({ studies, clock, log, feeding: createFeeding(), arrived: () => undefined });
-  const association = {
-    id: 'modality',
-    callingAe: 'MODALITY',
-    calledAe: 'DRAWBRIDGE',
-    remoteAddress: '127.0.0.1',
-    openedAtMs: clock.now(),
-  };
-  for (const { path, ...instance } of made) {
-    const file = await readFile(path);
-    const session = await intake.begin({ ...instance, association });
-    await session.write(file.subarray(parseFileMeta(file)?.dataSetOffset));
-    await session.commit();
-  }
-  const key = studyKey(parseUid(made[0]?.studyInstanceUid ?? '', 'StudyInstanceUID'));
-  const study = await studies.find(key);
-  if (study === undefined) throw new Error('the study was not taken in');
-  const routes = [{ to: [peerId], priority: 'routine' as const, match: {} }];
-  const [id] = await completeStudy({ ...outbound, routes }, study, 'requested');
-  if (id === undefined) throw new Error('the study goes nowhere');
-  return id;
-}
-
-async function sealBytes(
-  { settings, layout, peers, keys, clock, deliveries }: SiteContext,
-  peerId: string,
-  bytes: number,
-  more: Partial<Delivery> = {},
-): Promise<EnvelopeId> {
-  const id = more.id ?? parseEnvelopeId(randomUUID());
-  const peer = peers.get(peerId);
-  if (peer?.encryptionKey === undefined) throw new Error(`nothing can be sealed to ${peerId}`);
-  const body = Buffer.alloc(bytes, 'not really DICOM ');
-  const { manifest, payloadSizeBytes } = await sealToFolder(layout, {
-    id,
-    createdAtMs: clock.now(),
-    sender: settings.site,
-    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
-    metadata: { patient: { id: 'TEST-1' } },
-    files: [
-      {
-        name: 'dicom/1.2.3.dcm',
-        sizeBytes: bytes,
-        open: async function* () {
-          yield body;
-        },
-      },
-    ],
-    recipientKey: peer.encryptionKey,
-    signingKey: keys.signing.privateKey,
-  });
-  await deliveries.create({
-    id,
-    revision: 1,
-    peerId,
-    studyKey: studyKey(parseUid('1.2.3', 'StudyInstanceUID')),
-    studyInstanceUid: parseUid('1.2.3', 'StudyInstanceUID'),
-    freezeNumber: 1,
-    modalities: [],
-    instanceCount: 1,
-    dataSetBytes: bytes,
-    createdAtMs: clock.now(),
-    carriage: 'sealed',
-    receipt: 'awaited',
-    sealed: { sizeBytes: payloadSizeBytes, manifestSha256: sha256Hex(manifest) },
-    steps: [],
-    ...more,
-  });
-  return id;
 }
 
 /** A pace without a limit that lets `bytes` through; then the line breaks with what `then` gives, or hangs. */

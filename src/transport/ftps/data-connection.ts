@@ -3,7 +3,7 @@
  * on with the control connection's TLS session, which servers ask for as a proof that it is the same client.
  */
 import { once } from 'node:events';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { checkCertificate, tlsOptions } from './certificate.js';
@@ -18,31 +18,40 @@ export interface DataConnection {
 
 /**
  * Servers begin TLS when the command has come that the data are for, so this resolves before the handshake.
+ * @param onread gets what the server sends, in place of a stream
  * @throws PEER_UNREACHABLE, PEER_REFUSED when the server wants the data at another address, and what `order` throws
  */
-export async function openDataConnection(connection: FtpsConnection): Promise<DataConnection> {
+export async function openDataConnection(
+  connection: FtpsConnection,
+  onread?: OnReadOpts,
+): Promise<DataConnection> {
   const { options, timeouts } = connection;
   const host = connection.remoteAddress;
   if (host === undefined) throw new GatewayError('PEER_UNREACHABLE', 'the connection is closed');
   const port = await askPort(connection, host);
-  const tcp = connectTcp({ host, port });
-  connection.adopt(tcp);
-  try {
-    await within(timeouts.connectMs, tcp, once(tcp, 'connect'));
-  } catch (error) {
-    tcp.destroy();
-    throw classifyFtpError(error, 'a data connection');
-  }
   const { session } = connection;
   const socket = connectTls({
     ...tlsOptions(options),
-    socket: tcp,
+    port,
+    // The host's name is what its certificate says; its address is the one that we talk to already.
+    lookup: (_name, { all }, found) => {
+      const family = isIP(host);
+      if (all === true) found(null, [{ address: host, family }]);
+      else found(null, host, family);
+    },
     ...(session === undefined ? {} : { session }),
+    ...(onread === undefined ? {} : { onread }),
   });
   connection.adopt(socket);
   socket.on('session', (fresh: Buffer) => connection.renewSession(fresh));
   // Whoever waits for the socket hears of its errors; one that comes later must not end the process.
   socket.on('error', () => undefined);
+  try {
+    await within(timeouts.connectMs, socket, once(socket, 'connect'));
+  } catch (error) {
+    socket.destroy();
+    throw classifyFtpError(error, 'a data connection');
+  }
   const verified = verify(connection, socket);
   verified.catch(() => undefined);
   return { socket, verified };

@@ -1,6 +1,6 @@
 /** Taking an envelope: claimed first, then its archive, behind the bytes that an earlier attempt has left. */
 import { createWriteStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { finished, pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
@@ -8,6 +8,7 @@ import { claimName } from '../exchange-names.js';
 import type { TakeOptions, WaitingEnvelope } from '../transport.js';
 import type { FtpsConnection } from './connection.js';
 import { claimEnvelope } from './inbox.js';
+import { createReceiver, type Receiver } from './receiver.js';
 import { transfer } from './transfer.js';
 
 /** Sockets give pieces of 16 KiB; so many bytes are gathered while the disk is busy, and written at once. */
@@ -47,19 +48,42 @@ interface Taking {
 
 async function download(connection: FtpsConnection, taking: Taking, start: number): Promise<void> {
   const { path, file, sizeBytes, options } = taking;
+  const receiver = options.pace === undefined ? createReceiver() : undefined;
   await transfer(connection, {
     command: `RETR ${path}`,
     restartAt: start,
     direction: 'down',
+    ...(receiver === undefined ? {} : { receiver }),
     async move(socket) {
-      const bytes = start + (await receive(socket, file, start, sizeBytes, options));
+      const count =
+        receiver === undefined
+          ? await receive(socket, file, start, sizeBytes, options)
+          : await receiveInto(receiver, socket, file, start, sizeBytes, options);
       // Not left for the server to say: it may wait long for a line that has broken.
-      if (bytes !== sizeBytes) throw incomplete(bytes, sizeBytes);
+      if (start + count !== sizeBytes) throw incomplete(start + count, sizeBytes);
     },
   });
 }
 
-/** The socket's bytes into the file from `start` on. @returns how many came */
+async function receiveInto(
+  receiver: Receiver,
+  socket: TLSSocket,
+  path: string,
+  start: number,
+  sizeBytes: number,
+  { onBytes }: TakeOptions,
+): Promise<number> {
+  const file = await open(path, start === 0 ? 'w' : 'r+').catch((cause: unknown) => {
+    throw new GatewayError('SPOOL_WRITE_FAILED', 'the archive cannot be written here', { cause });
+  });
+  try {
+    return await receiver.into({ file, position: start, maxBytes: sizeBytes - start, onBytes }, socket);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same at a pace, which needs streams. @returns how many came */
 async function receive(
   socket: TLSSocket,
   file: string,

@@ -7,6 +7,7 @@ import { GatewayError } from '../../errors/gateway-error.js';
 import { classifyFtpError, classifyReply, type Reply, verbOf } from './classify.js';
 import type { FtpsConnection } from './connection.js';
 import { openDataConnection } from './data-connection.js';
+import type { Receiver } from './receiver.js';
 
 /** After a data connection has broken, the server may say why; it has this long. */
 const LAST_WORD_MS = 3_000;
@@ -20,6 +21,8 @@ export interface Transfer {
   /** Bytes to be passed over; the server is asked (REST) when it is above 0. */
   readonly restartAt?: number;
   readonly direction: 'up' | 'down';
+  /** Gets what the server sends, in place of a stream. */
+  readonly receiver?: Receiver;
   /** Moves the data; the socket is encrypted and verified. Resolves when they all have left or come. */
   readonly move: (socket: TLSSocket) => Promise<void>;
 }
@@ -30,15 +33,15 @@ export interface Transfer {
  *   otherwise what `classifyReply` and `classifyFtpError` make of what happened, and what `move` throws
  */
 export async function transfer(connection: FtpsConnection, options: Transfer): Promise<void> {
-  const { command, restartAt = 0, direction, move } = options;
-  const { socket, verified } = await openDataConnection(connection);
+  const { command, restartAt = 0, direction, receiver, move } = options;
+  const { socket, verified } = await openDataConnection(connection, receiver?.onread);
   let moving: Promise<void> | undefined;
   try {
     if (restartAt > 0) await connection.order(`REST ${restartAt}`);
     const { started, ended } = connection.begin(command);
     // A server whose TLS fails says so where it likes, so its reply is waited for too.
     await lastWord(Promise.all([started, verified]), ended, command);
-    moving = watchStall(connection, socket, direction, () => move(socket));
+    moving = watchStall(connection, socket, options, () => move(socket));
     await lastWord(Promise.race([moving, failed(ended, command)]), ended, command);
     const { replyMs, storedMs } = connection.timeouts;
     connection.expectReply(direction === 'up' ? storedMs : replyMs);
@@ -78,13 +81,14 @@ async function lastWord<T>(work: Promise<T>, ended: Promise<Reply>, command: str
 async function watchStall(
   { timeouts }: FtpsConnection,
   socket: TLSSocket,
-  direction: 'up' | 'down',
+  { direction, receiver }: Transfer,
   work: () => Promise<void>,
 ): Promise<void> {
   let patience = OUR_STALLS;
   let moved = 0;
   const idle = () => {
-    const waitsForThem = direction === 'up' ? socket.writableLength > 0 : !socket.isPaused();
+    const isHolding = receiver === undefined ? socket.isPaused() : receiver.isHolding();
+    const waitsForThem = direction === 'up' ? socket.writableLength > 0 : !isHolding;
     const bytes = socket.bytesRead + socket.bytesWritten;
     patience = bytes === moved ? patience - 1 : OUR_STALLS;
     moved = bytes;

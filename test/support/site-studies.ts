@@ -1,0 +1,93 @@
+/** What the sites of site-parts.ts send: small synthetic studies, or envelopes of any size without one. */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeStudy } from '../../samples/make-studies.mjs';
+import type { SiteContext } from '../../src/compose/site.js';
+import { parseFileMeta } from '../../src/dicom/part10.js';
+import type { Delivery } from '../../src/domain/delivery.js';
+import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
+import { parseUid } from '../../src/domain/uid.js';
+import { sha256Hex } from '../../src/jmix/digest.js';
+import { type CompletionParts, completeStudy } from '../../src/outbound/complete-study.js';
+import { createFeeding } from '../../src/outbound/feeding.js';
+import { createIntake } from '../../src/outbound/intake.js';
+import { studyKey } from '../../src/spool/layout.js';
+import { sealToFolder } from '../../src/spool/sealed-envelope.js';
+
+/** A synthetic study of two instances, taken in and complete; the id of its delivery to `peerId`. */
+export async function takeStudyIn(outbound: CompletionParts, peerId: string): Promise<EnvelopeId> {
+  const { layout, clock, log, studies } = outbound;
+  const out = join(layout.dataDir, '..', 'files');
+  const made = await makeStudy({ kind: 'ct', out, slices: 2, rows: 16 });
+  const intake = createIntake({ studies, clock, log, feeding: createFeeding(), arrived: () => undefined });
+  const association = {
+    id: 'modality',
+    callingAe: 'MODALITY',
+    calledAe: 'DRAWBRIDGE',
+    remoteAddress: '127.0.0.1',
+    openedAtMs: clock.now(),
+  };
+  for (const { path, ...instance } of made) {
+    const file = await readFile(path);
+    const session = await intake.begin({ ...instance, association });
+    await session.write(file.subarray(parseFileMeta(file)?.dataSetOffset));
+    await session.commit();
+  }
+  const key = studyKey(parseUid(made[0]?.studyInstanceUid ?? '', 'StudyInstanceUID'));
+  const study = await studies.find(key);
+  if (study === undefined) throw new Error('the study was not taken in');
+  const routes = [{ to: [peerId], priority: 'routine' as const, match: {} }];
+  const [id] = await completeStudy({ ...outbound, routes }, study, 'requested');
+  if (id === undefined) throw new Error('the study goes nowhere');
+  return id;
+}
+
+/** A delivery that is sealed and ready to ship, whose payload is nothing but `bytes` bytes. */
+export async function sealBytes(
+  { settings, layout, peers, keys, clock, deliveries }: SiteContext,
+  peerId: string,
+  bytes: number,
+  more: Partial<Delivery> = {},
+): Promise<EnvelopeId> {
+  const id = more.id ?? parseEnvelopeId(randomUUID());
+  const peer = peers.get(peerId);
+  if (peer?.encryptionKey === undefined) throw new Error(`nothing can be sealed to ${peerId}`);
+  const body = Buffer.alloc(bytes, 'not really DICOM ');
+  const { manifest, payloadSizeBytes } = await sealToFolder(layout, {
+    id,
+    createdAtMs: clock.now(),
+    sender: settings.site,
+    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
+    metadata: { patient: { id: 'TEST-1' } },
+    files: [
+      {
+        name: 'dicom/1.2.3.dcm',
+        sizeBytes: bytes,
+        open: async function* () {
+          yield body;
+        },
+      },
+    ],
+    recipientKey: peer.encryptionKey,
+    signingKey: keys.signing.privateKey,
+  });
+  await deliveries.create({
+    id,
+    revision: 1,
+    peerId,
+    studyKey: studyKey(parseUid('1.2.3', 'StudyInstanceUID')),
+    studyInstanceUid: parseUid('1.2.3', 'StudyInstanceUID'),
+    freezeNumber: 1,
+    modalities: [],
+    instanceCount: 1,
+    dataSetBytes: bytes,
+    createdAtMs: clock.now(),
+    carriage: 'sealed',
+    receipt: 'awaited',
+    sealed: { sizeBytes: payloadSizeBytes, manifestSha256: sha256Hex(manifest) },
+    steps: [],
+    ...more,
+  });
+  return id;
+}
