@@ -1,11 +1,13 @@
 /** The API of the bridge that runs on this machine, with the token that only its owner can read. */
 import { loadSettings } from '../config/load.js';
+import type { Settings } from '../config/settings.js';
 import { isErrorCode } from '../errors/codes.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { createLayout } from '../spool/layout.js';
 import { readApiToken } from '../trust/site-keys.js';
 
 export interface BridgeApi {
+  readonly role: Settings['role'];
   get(path: string): Promise<unknown>;
   post(path: string): Promise<unknown>;
 }
@@ -32,7 +34,11 @@ export async function openBridgeApi(configPath: string): Promise<BridgeApi> {
     return body;
   };
 
-  return { get: (path) => call('GET', path), post: (path) => call('POST', path) };
+  return {
+    role: settings.role,
+    get: (path) => call('GET', path),
+    post: (path) => call('POST', path),
+  };
 }
 
 function toError(status: number, body: unknown): GatewayError {

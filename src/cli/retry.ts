@@ -1,4 +1,4 @@
-/** `drawbridge retry`: lets a parked, refused or quarantined delivery or reception go on. */
+/** `drawbridge retry`: lets a parked, refused or quarantined delivery or reception go on; on a hub, a parked parcel. */
 import { Command } from 'commander';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
 import { isGatewayError } from '../errors/gateway-error.js';
@@ -15,6 +15,11 @@ export function retryCommand(): Command {
     .action(async (text: string, options: ConfigOption & JsonOption) => {
       const id = parseEnvelopeId(text);
       const api = await openBridgeApi(configPath(options));
+      if (api.role === 'hub') {
+        await api.post(`/api/parcels/${id}/retry`);
+        printResult(options, { id }, `${id} waits for its receivers again`);
+        return;
+      }
       const answer = (await api.post(`/api/deliveries/${id}/retry`).catch((error: unknown) => {
         // Not a delivery of ours: then it is one that came.
         if (isGatewayError(error) && error.code === 'ENVELOPE_NOT_FOUND')

@@ -1,19 +1,35 @@
 /** `drawbridge status`: how the bridge of this machine is, and what waits for an operator. */
 import { Command } from 'commander';
-import type { DeliveryView, ExchangeView, Overview, ReceptionView, StudyView } from '../http/ports.js';
+import type {
+  DeliveryView,
+  ExchangeView,
+  HubOverview,
+  HubParcelView,
+  Overview,
+  ReceptionView,
+  StudyView,
+} from '../http/ports.js';
 import { openBridgeApi } from './bridge-api.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
+import { printHubStatus } from './hub-status.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
 
 const LISTED = 1_000;
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('show studies, deliveries and receptions of the running bridge')
+    .description('show studies, deliveries and receptions of the running bridge; of a hub, its inboxes')
     .addOption(configOption())
     .option('--json', 'one JSON object on standard output')
     .action(async (options: ConfigOption & JsonOption) => {
       const api = await openBridgeApi(configPath(options));
+      if (api.role === 'hub') {
+        printHubStatus(options, {
+          overview: (await api.get('/api/hub/overview')) as HubOverview,
+          parked: (await api.get(`/api/parcels?state=parked&limit=${LISTED}`)) as HubParcelView[],
+        });
+        return;
+      }
       const overview = (await api.get('/api/overview')) as Overview;
       const studies = (await api.get('/api/studies')) as StudyView[];
       const deliveries = (await api.get(`/api/deliveries?limit=${LISTED}`)) as DeliveryView[];

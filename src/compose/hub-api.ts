@@ -45,6 +45,5 @@ export function createHubApi(
       );
     },
     inbox,
-    uploadsFolder: layout.uploads,
   };
 }

@@ -45,6 +45,7 @@ export function createOperations(parts: OperationsParts): Operations {
     ...record,
     state: deliveryState(record),
     peerName: outbound.peers.get(record.peerId)?.name ?? record.peerId,
+    ...viaOf(outbound.peers.get(record.peerId)),
     advice:
       record.parked === undefined && record.refusal !== undefined
         ? refusalAdvice(outbound.peers.get(record.peerId))
@@ -155,6 +156,10 @@ function whyWaiting(parts: OperationsParts, study: Study, fed: boolean): string 
   if (judged.complete) return 'complete, about to be packed';
   if (judged.waitsFor === 'association') return 'an association is open that may send more';
   return `quiet for ${Math.floor(judged.quietMs / 1000)} of ${Math.round(judged.dueMs / 1000)} s`;
+}
+
+function viaOf(peer: Peer | undefined): { via?: string } {
+  return peer?.via === undefined ? {} : { via: peer.via };
 }
 
 /** What the receiving site can mend, it must mend: the advice of the code is written for them. */

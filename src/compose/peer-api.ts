@@ -20,7 +20,6 @@ export function createPeerApi(
     identify: (certificate) => identifyPeer(site.peers, certificate)?.id,
     admission,
     receive: ({ peerId, body, mediaType, signal }) => receive({ from: { peerId }, body, mediaType, signal }),
-    uploadsFolder: site.layout.uploads,
     async probe(peerId, id) {
       const reception = await inbound.receptions.read(id);
       return reception?.fromPeerId === peerId ? { manifestSha256: reception.manifestSha256 } : undefined;

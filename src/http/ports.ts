@@ -46,8 +46,6 @@ export interface PeerApi {
   acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
   /** What waits here for those who ask; a hub has it. */
   readonly inbox?: InboxApi;
-  /** Where uploads in pieces are kept until they are whole. */
-  readonly uploadsFolder: string;
 }
 
 /** An envelope that waits, as the inbox shows it. */

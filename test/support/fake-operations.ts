@@ -211,7 +211,6 @@ export function createFakePeerApi(): FakePeerApi {
     accepted: [],
     refusal: undefined,
     seen,
-    uploadsFolder: '/nowhere',
     async take(body) {
       for await (const chunk of body as AsyncIterable<Buffer>) seen.bytes += chunk.length;
       return { id: ENVELOPE_ID, created: true };

@@ -1,0 +1,24 @@
+/** `drawbridge status` on a hub: how full each inbox is, and what waits for an operator. */
+import type { HubMemberView, HubOverview, HubParcelView } from '../http/ports.js';
+import { formatBytes, type JsonOption, printResult } from './output.js';
+
+export interface HubStatus {
+  readonly overview: HubOverview;
+  readonly parked: readonly HubParcelView[];
+}
+
+export function printHubStatus(options: JsonOption, { overview, parked }: HubStatus): void {
+  const lines = [
+    `${overview.site.name} (${overview.site.id}), hub, ${formatBytes(overview.disk.freeBytes)} free`,
+    ...overview.members.map(describeMember),
+    ...parked.map(
+      ({ id, senderId, advice }) => `${id}  from ${senderId}, parked${advice === '' ? '' : ` → ${advice}`}`,
+    ),
+  ];
+  printResult(options, { overview, parked }, lines.join('\n'));
+}
+
+function describeMember({ id, waitingCount, heldBytes, quotaBytes, parkedCount }: HubMemberView): string {
+  const parked = parkedCount === 0 ? '' : `, ${parkedCount} parked`;
+  return `inbox       ${id}: ${waitingCount} waiting${parked}, ${formatBytes(heldBytes)} of ${formatBytes(quotaBytes)}`;
+}
