@@ -20,5 +20,11 @@ export function printHubStatus(options: JsonOption, { overview, parked }: HubSta
 
 function describeMember({ id, waitingCount, heldBytes, quotaBytes, parkedCount }: HubMemberView): string {
   const parked = parkedCount === 0 ? '' : `, ${parkedCount} parked`;
-  return `inbox       ${id}: ${waitingCount} waiting${parked}, ${formatBytes(heldBytes)} of ${formatBytes(quotaBytes)}`;
+  const quota = quotaBytes === undefined ? '' : ` of ${formatBytes(quotaBytes)}`;
+  return `inbox       ${id}: ${waitingCount} waiting${parked}, ${formatBytes(heldBytes)}${quota}`;
+}
+
+function describeParked({ id, senderId, parked }: HubParcelView): string {
+  const { message = '', advice = '' } = parked ?? {};
+  return `${id}  from ${senderId}: ${message}${advice === '' ? '' : ` → ${advice}`}`;
 }

@@ -15,7 +15,7 @@ export interface HubUse {
 }
 
 export function createHubApi(
-  { parcels, layout }: Pick<HubParts, 'parcels' | 'layout'>,
+  { parcels }: Pick<HubParts, 'parcels'>,
   { members, inbox, deposit, admission }: HubUse,
 ): PeerApi {
   return {
