@@ -11,9 +11,7 @@ export function printHubStatus(options: JsonOption, { overview, parked }: HubSta
   const lines = [
     `${overview.site.name} (${overview.site.id}), hub, ${formatBytes(overview.disk.freeBytes)} free`,
     ...overview.members.map(describeMember),
-    ...parked.map(
-      ({ id, senderId, advice }) => `${id}  from ${senderId}, parked${advice === '' ? '' : ` → ${advice}`}`,
-    ),
+    ...parked.map(describeParked),
   ];
   printResult(options, { overview, parked }, lines.join('\n'));
 }
