@@ -1,6 +1,7 @@
 /** `drawbridge check-config`: reads and checks the config as a start would, and changes nothing. */
 import { Command } from 'commander';
 import { loadSettings } from '../config/load.js';
+import { checkSecrets, readExchanges } from '../trust/exchanges.js';
 import { readPeers } from '../trust/peers.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { type JsonOption, printResult } from './output.js';
@@ -14,6 +15,7 @@ export function checkConfigCommand(): Command {
       const path = configPath(options);
       const settings = loadSettings(path, process.env);
       await readPeers(settings);
+      for (const exchange of (await readExchanges(settings)).values()) await checkSecrets(exchange);
       const counts = `${settings.peers.length} peers, ${settings.pacs.length} PACS, ${settings.routes.length} routes`;
       printResult(options, { config: path }, `${path} is valid: ${counts}`);
     });

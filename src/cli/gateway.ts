@@ -4,6 +4,7 @@ import { ensureSite } from '../compose/first-run.js';
 import { startGateway } from '../compose/gateway.js';
 import { redisChoice } from '../compose/redis.js';
 import { openSite } from '../compose/site.js';
+import type { Settings } from '../config/settings.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { createLog } from '../observe/log.js';
 import { startRedis } from '../queue/redis/ladder.js';
@@ -13,6 +14,15 @@ import { untilStopped } from './stop-signal.js';
 import { tellFirstRun } from './up.js';
 
 const CLOSE_GRACE_MS = 10_000;
+
+/** @throws CONFIG_INVALID on a hub, which is one process */
+export function assertSite(settings: Settings): void {
+  if (settings.role === 'hub')
+    throw new GatewayError(
+      'CONFIG_INVALID',
+      'role: a hub has neither gateway nor workers of its own; use `up`',
+    );
+}
 
 export function gatewayCommand(): Command {
   return new Command('gateway')
@@ -24,6 +34,7 @@ export function gatewayCommand(): Command {
       const first = await ensureSite(configPath(options), process.env);
       tellFirstRun(first);
       const { settings } = first;
+      assertSite(settings);
       if (settings.redis.url === undefined) {
         throw new GatewayError(
           'CONFIG_INVALID',

@@ -14,6 +14,8 @@ import type { Layout } from '../spool/layout.js';
 
 /** Of the envelopes that make trouble, this many are shown. */
 const MAX_TROUBLES = 20;
+/** The sender of an envelope that could not even be read hears nothing, so it is shown here for a while. */
+const REFUSED_SHOWN_MS = 7 * 24 * 3_600_000;
 
 export interface ExchangeState {
   readonly name: string;
@@ -58,8 +60,7 @@ export function createExchangeBoard(layout: Layout, now: () => number): Exchange
         lookedAtMs: now(),
         waitingCount: waiting.length,
         waitingBytes: waiting.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-        // What is no longer there makes no trouble any more.
-        troubles: state.troubles.filter(({ id }) => waiting.some((each) => each.id === id)),
+        troubles: state.troubles.filter((trouble) => isTroubling(trouble, waiting, now())),
       })),
     failed: (name, { code, message }) =>
       update(name, (state) => ({
@@ -76,6 +77,16 @@ export function createExchangeBoard(layout: Layout, now: () => number): Exchange
         ].slice(0, MAX_TROUBLES),
       })),
   };
+}
+
+/** What is not there any more makes no trouble, unless it was refused for good: that somebody should hear of. */
+function isTroubling(
+  { id, code, atMs }: ExchangeState['troubles'][number],
+  waiting: readonly { readonly id: EnvelopeId }[],
+  nowMs: number,
+): boolean {
+  if (CODES[code].kind === 'permanent') return nowMs - atMs < REFUSED_SHOWN_MS;
+  return waiting.some((each) => each.id === id);
 }
 
 /** Undefined before the first look. */

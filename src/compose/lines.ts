@@ -18,6 +18,8 @@ export interface LineParts {
   readonly identity: TlsIdentity;
   /** See `readBridgeId`. */
   readonly bridgeId: string;
+  /** Worker processes, which share what may be sent to a peer. */
+  readonly processes: number;
 }
 
 export function createLines(parts: LineParts): Lines {
@@ -59,7 +61,7 @@ export function createLines(parts: LineParts): Lines {
     paceTo(peerId) {
       const bytesPerSecond = parts.peers.get(peerId)?.limits.bytesPerSecond;
       if (bytesPerSecond === undefined) return undefined;
-      return madeOnce(paces, peerId, () => createPace(bytesPerSecond));
+      return madeOnce(paces, peerId, () => createPace(bytesPerSecond / Math.max(1, parts.processes)));
     },
     inboxes: [...parts.exchanges.values()].filter(hasInbox),
     close() {

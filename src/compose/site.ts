@@ -53,7 +53,13 @@ export async function openSite(
     readExchanges(settings),
     readBridgeId(layout),
   ]);
-  const lines = createLines({ peers, exchanges, identity: keys.tls, bridgeId });
+  const lines = createLines({
+    peers,
+    exchanges,
+    identity: keys.tls,
+    bridgeId,
+    processes: settings.workers.processes,
+  });
   return {
     settings,
     layout,

@@ -76,7 +76,7 @@ export function createSteps(
     async lane(jobId) {
       const delivery = await site.deliveries.read(parseEnvelopeId(jobId));
       if (delivery === undefined) return undefined;
-      const places = site.peers.get(delivery.peerId)?.limits.places;
+      const places = placesOf(site, delivery.peerId);
       return {
         name: delivery.peerId,
         priority: delivery.priority ?? 'routine',
@@ -113,6 +113,13 @@ export function createSteps(
     confirm: receiving('confirm', confirm),
     deliver: delivering(inbound),
   };
+}
+
+/** Those of one process: together they have no more than the config says, as long as each can have one. */
+function placesOf({ peers, settings }: SiteContext, peerId: string): number | undefined {
+  const places = peers.get(peerId)?.limits.places;
+  if (places === undefined) return undefined;
+  return Math.max(1, Math.floor(places / Math.max(1, settings.workers.processes)));
 }
 
 function delivering(inbound: InboundParts): StageStep {

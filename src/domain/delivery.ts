@@ -96,8 +96,9 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
     case 'parked':
       return { ...free, parked: event.parking, steps };
     case 'retried':
-      if (delivery.parked === undefined) throw impossible(delivery, event);
-      return { ...free, steps };
+      if (delivery.parked === undefined && !isUnanswered(delivery)) throw impossible(delivery, event);
+      // It may have been lost where it lay: ship asks, and sends it again if it is not there.
+      return { ...free, ...(isUnanswered(delivery) ? { carriage: 'sent' } : {}), steps };
     case 'verified':
       assertReceiptDue(delivery, event);
       return { ...free, receipt: 'verified', carriage: 'acknowledged', steps };
@@ -118,6 +119,11 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
       return { ...free, ...sealed, carriage, steps };
     }
   }
+}
+
+/** The far side had it, and its receipt has not come. */
+function isUnanswered({ carriage, receipt }: Delivery): boolean {
+  return carriage === 'acknowledged' && receipt === 'awaited';
 }
 
 /** A receipt may overtake the answer to our own put, so `sealed` is not too early for one; before that, it is. */

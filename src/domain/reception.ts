@@ -74,6 +74,8 @@ export type ReceptionEvent =
   | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
   | { readonly type: 'delivered' }
   | { readonly type: 'confirmed' }
+  /** The same envelope has come again, so the sender has no receipt. */
+  | { readonly type: 'reminded' }
   | { readonly type: 'refusal-confirmed' }
   | { readonly type: 'quarantined'; readonly parking: Parking }
   | { readonly type: 'failed'; readonly error: LastError }
@@ -82,11 +84,11 @@ export type ReceptionEvent =
 
 /** Which events fit which progress; an empty cell is a broken invariant. */
 const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
-  received: ['opened', 'quarantined'],
-  opened: ['opened', 'verified', 'receipt', 'quarantined'],
-  verified: ['pacs', 'delivered'],
+  received: ['opened', 'quarantined', 'reminded'],
+  opened: ['opened', 'verified', 'receipt', 'quarantined', 'reminded'],
+  verified: ['pacs', 'delivered', 'reminded'],
   delivered: ['pacs', 'confirmed'],
-  confirmed: [],
+  confirmed: ['reminded'],
 };
 const ALWAYS_LEGAL: readonly ReceptionEvent['type'][] = ['failed', 'parked', 'retried', 'refusal-confirmed'];
 
@@ -163,6 +165,10 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         pacs: { ...reception.pacs, [event.name]: event.outcome },
         steps: changed ? steps : reception.steps,
       };
+    }
+    case 'reminded': {
+      const { refusalConfirmed: _sent, ...unsent } = free;
+      return { ...unsent, progress: free.progress === 'confirmed' ? 'delivered' : free.progress, steps };
     }
     case 'delivered':
     case 'confirmed':

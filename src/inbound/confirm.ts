@@ -11,6 +11,7 @@ import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receip
 import { readOutcomes } from './deliver.js';
 import { discardLetter, mailReceipt, wantsNoAnswer } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
+import { reminders } from './remind.js';
 import { readOpenedInstances } from './verify.js';
 
 /** A receipt for each way it can end: a refusal may be followed by success, when an operator has mended the cause. */
@@ -32,6 +33,7 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
           id,
           receipt: await receiptOf(parts, reception, outcome),
           unopened: reception.progress === 'received',
+          reminders: reminders(reception),
         };
   if (peer !== undefined && mail !== undefined) {
     const desk = parts.lines.receiptDeskOf(peer.id);

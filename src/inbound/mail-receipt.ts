@@ -32,6 +32,8 @@ export interface Mail {
   readonly receipt: Buffer;
   /** That envelope could not be opened. */
   readonly unopened?: boolean;
+  /** How often the receipt has been asked for again: each answer is an envelope of its own. */
+  readonly reminders?: number;
 }
 
 /**
@@ -83,8 +85,8 @@ export async function findReceipt(
   return { id, jws: await readFile(join(folder, FOLDER, name)) };
 }
 
-function letterOf({ id, receipt }: Mail): EnvelopeId {
-  return derivedId(id, `receipt ${sha256Hex(receipt)}`);
+function letterOf({ id, receipt, reminders = 0 }: Mail): EnvelopeId {
+  return derivedId(id, `receipt ${sha256Hex(receipt)} ${reminders}`);
 }
 
 async function sealLetter(parts: InboundParts, peer: Peer, id: EnvelopeId, mail: Mail): Promise<Travelling> {

@@ -17,6 +17,7 @@ import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { classifyDiskError } from '../spool/atomic.js';
 import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
+import { remind } from './remind.js';
 
 /** The peer that brings an archive, known by its certificate; or the exchange that it was taken from. */
 export type Origin =
@@ -93,7 +94,11 @@ async function commit(
   const manifestSha256 = sha256Hex(source.manifest);
   const known = await parts.receptions.read(id);
   if (known !== undefined) {
-    if (known.manifestSha256 === manifestSha256) return { id, created: false };
+    if (known.manifestSha256 === manifestSha256) {
+      // Who uploads it himself asks for the receipt himself.
+      if ('exchange' in from) await remind(parts, id);
+      return { id, created: false };
+    }
     throw new GatewayError('ENVELOPE_EXISTS', 'another envelope was received before under this id');
   }
   const reception: Reception = {

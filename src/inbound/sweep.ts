@@ -1,9 +1,10 @@
 /** Forgets received studies that our PACS has had for long enough. Records, manifests and receipts are kept. */
-import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Reception } from '../domain/reception.js';
 import { discardFolder, folderExists } from '../spool/envelope-store.js';
 import { RECEIPT_DOCUMENTS } from './confirm.js';
 import { discardLetter } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
+import { reminders } from './remind.js';
 
 /** @returns the number of studies forgotten */
 export async function sweepReceptions(parts: InboundParts, keepMs: number): Promise<number> {
@@ -19,7 +20,7 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
     const folders = [layout.openedOf(id), layout.inboxEnvelope(id), layout.stagingOf(id)];
     const present = await Promise.all(folders.map(folderExists));
     if (!present.includes(true)) continue;
-    await discardLetters(parts, id);
+    await discardLetters(parts, reception);
     for (const folder of folders) await discardFolder(parts.layout, folder);
     parts.log.info({ event: 'reception.swept', reception: id });
     forgotten += 1;
@@ -28,9 +29,13 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
 }
 
 /** Those that a crash kept from being discarded when they had been mailed. */
-async function discardLetters(parts: InboundParts, id: EnvelopeId): Promise<void> {
+async function discardLetters(parts: InboundParts, reception: Reception): Promise<void> {
+  const { id } = reception;
   for (const name of Object.values(RECEIPT_DOCUMENTS)) {
     const receipt = await parts.receptions.readDocument(id, name);
-    if (receipt !== undefined) await discardLetter(parts, { id, receipt });
+    if (receipt === undefined) continue;
+    for (let asked = 0; asked <= reminders(reception); asked += 1) {
+      await discardLetter(parts, { id, receipt, reminders: asked });
+    }
   }
 }

@@ -1,5 +1,6 @@
 /**
- * An operator says: again. A parked delivery goes on where it stopped. A refused one becomes a new delivery of the
+ * An operator says: again. A parked delivery goes on where it stopped; one whose receipt does not come is sent again if
+ * it is not there any more. A refused one becomes a new delivery of the
  * same frozen list under a new id, since the old envelope was judged; the new record names the one that it replaces.
  */
 import { randomUUID } from 'node:crypto';
@@ -18,7 +19,7 @@ export async function retryDelivery(parts: OutboundParts, id: EnvelopeId): Promi
   if (delivery === undefined) throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is no such delivery');
   const state = deliveryState(delivery);
   if (state === 'refused') return replaceDelivery(parts, delivery);
-  if (state !== 'parked')
+  if (state !== 'parked' && state !== 'acknowledged')
     throw new GatewayError('STATE_INVALID', `a delivery that is ${state} needs no retry`);
   const record = await parts.deliveries.update(id, (current) =>
     advanceDelivery(current, { type: 'retried' }, parts.clock.now()),

@@ -11,6 +11,12 @@ export async function readExchanges(settings: Settings): Promise<ReadonlyMap<str
   return new Map(exchanges.map((exchange) => [exchange.name, exchange]));
 }
 
+/** @throws CONFIG_INVALID when a password or token cannot be read */
+export async function checkSecrets(exchange: Exchange): Promise<void> {
+  if (exchange.type === 'ftps') await exchange.password();
+  if (exchange.type === 'hub') await exchange.token?.();
+}
+
 async function readExchange(settings: ExchangeSettings, siteId: string): Promise<Exchange> {
   const { name, outbox, inbox, afterTaking } = settings;
   const place = { name, pollMs: settings.pollSeconds * 1000, afterTaking };

@@ -140,13 +140,15 @@ it('a queue that is not there is told, and what waits is put on it later', async
   expect(await board()).not.toHaveProperty('error');
 });
 
-it('a board that cannot be written keeps nobody from looking', async () => {
+it('a board that cannot be written is told, and keeps nobody from looking as often as before', async () => {
   const id = await arrive();
   await rm(b.context.layout.exchanges, { recursive: true });
   start();
   await waitAfter(1);
   await lookAgain();
-  expect(enqueued[0]).toEqual([EXCHANGE, id]);
+  isAbout((await lookAgain()).ms, POLL_MS);
+  expect(enqueued).toEqual([1, 2, 3].map(() => [EXCHANGE, id]));
+  expect(b.logged.map(({ event }) => event)).toContain('exchange.board_unwritten');
 });
 
 it('stopping does not wait for the next look', async () => {

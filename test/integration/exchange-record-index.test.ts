@@ -67,6 +67,8 @@ it('what lay there before is loaded', async () => {
 it('a folder that has no record yet is looked at again, though no other one has come', async () => {
   const record = entry();
   await theirs.writeDocument(record.id, 'instances.json', '[]');
+  // So the list of folders is not read again.
+  await setTime(folder, new Date(Date.now() - 60_000));
   expect(await index.refresh()).toBe(false);
   expect(await index.refresh()).toBe(false);
   await theirs.create(record);

@@ -49,11 +49,12 @@ export async function markOf(envelope: OutgoingEnvelope): Promise<ArchiveMark> {
 /**
  * Looks where an envelope may be on its way through the folder, in the order of that way, so that one that moves on
  * meanwhile is not missed: waiting, claimed, done.
+ * @param markOfOurs asked for when something is there to be compared
  */
 export async function probeFolder(
   folder: string,
-  envelope: OutgoingEnvelope,
-  mark: ArchiveMark,
+  envelope: Pick<OutgoingEnvelope, 'id'>,
+  markOfOurs: () => Promise<ArchiveMark>,
 ): Promise<Probe> {
   const waiting = join(folder, archiveName(envelope.id));
   const claims = async () => {
@@ -64,7 +65,7 @@ export async function probeFolder(
   const done = join(folder, DONE_FOLDER, archiveName(envelope.id));
   for (const stage of [async () => [waiting], claims, async () => [done]]) {
     for (const path of await stage()) {
-      const found = await compare(path, mark);
+      const found = await compare(path, markOfOurs);
       if (found !== 'absent') return found;
     }
   }
@@ -84,11 +85,12 @@ export async function beginsLike(handle: FileHandle, mark: ArchiveMark): Promise
 }
 
 /** A name that is gone before it can be read is `absent`: it has moved on to the next stage. */
-async function compare(path: string, mark: ArchiveMark): Promise<Probe> {
+async function compare(path: string, markOfOurs: () => Promise<ArchiveMark>): Promise<Probe> {
   let handle: FileHandle | undefined;
   try {
     const found = await fileAt(path);
     if (found === undefined) return 'absent';
+    const mark = await markOfOurs();
     if (found.size !== mark.sizeBytes) return 'other';
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     return (await beginsLike(handle, mark)) ? 'same' : 'other';

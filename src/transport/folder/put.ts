@@ -43,7 +43,7 @@ export async function putIntoFolder(
 
 /** @throws ENVELOPE_EXISTS */
 async function isThere(folder: string, envelope: OutgoingEnvelope, mark: ArchiveMark): Promise<boolean> {
-  const found = await probeFolder(folder, envelope, mark);
+  const found = await probeFolder(folder, envelope, async () => mark);
   if (found === 'other') {
     throw new GatewayError('ENVELOPE_EXISTS', 'another envelope lies in the folder under this id');
   }

@@ -40,7 +40,7 @@ export function createFolderTransport(options: FolderOptions): Transport {
     put: (envelope, putting) =>
       inside(outbox, putting.signal, (folder) => putIntoFolder(folder, envelope, putting)),
     probe: (envelope, signal) =>
-      inside(outbox, signal, async (folder) => probeFolder(folder, envelope, await markOf(envelope))),
+      inside(outbox, signal, async (folder) => probeFolder(folder, envelope, () => markOf(envelope))),
     list: ({ signal }) => inside(inbox, signal, (folder) => listFolder(folder, options.claimer, settling)),
     take: (envelope, file, taking) =>
       inside(inbox, taking.signal, (folder) =>

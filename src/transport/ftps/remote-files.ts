@@ -33,10 +33,34 @@ export async function sizeOf(connection: FtpsConnection, path: string): Promise<
 }
 
 /**
+ * Goes into a folder and back, since servers list one that is not there as an empty one, and tell nobody.
+ * @throws PEER_REFUSED when there is no such folder, or this account may not see it
+ */
+async function assertFolder(connection: FtpsConnection, folder: string): Promise<void> {
+  if (connection.knownFolders.has(folder)) return;
+  // RFC 959 §4.1.3, appendix II: the name in quotes, those in it doubled.
+  const home = /^257[ -]"((?:[^"]|"")+)"/.exec((await connection.ask('PWD')).message)?.[1];
+  const reply = await connection.ask(`CWD ${folder === '' ? '/' : folder}`);
+  if (reply.code === 550) {
+    throw new GatewayError(
+      'PEER_REFUSED',
+      `there is no folder ${folder} on the server, or we may not see it`,
+      {
+        facts: { reply: reply.code },
+      },
+    );
+  }
+  if (reply.code >= 400) throw classifyReply(reply, 'CWD');
+  if (home !== undefined) await connection.order(`CWD ${home.replaceAll('""', '"')}`);
+  connection.knownFolders.add(folder);
+}
+
+/**
  * Plain files only.
  * @throws PEER_REFUSED when there is no such folder, or it holds more than can be meant
  */
 export async function listFiles(connection: FtpsConnection, folder: string): Promise<readonly RemoteFile[]> {
+  await assertFolder(connection, folder);
   const verb = connection.features.has('MLST') ? 'MLSD' : 'LIST';
   const chunks: Buffer[] = [];
   let bytes = 0;

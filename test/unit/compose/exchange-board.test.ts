@@ -64,7 +64,7 @@ it('looks that fail are told with their first time, and what to do about such a 
   expect(view.error).toBeUndefined();
 });
 
-it('an envelope that cannot be fetched is told until it is there no more', async () => {
+it('an envelope that was refused for good is told for a week, also when it is put aside there', async () => {
   const workers = board();
   await workers.looked(
     'usb',
@@ -81,6 +81,18 @@ it('an envelope that cannot be fetched is told until it is there no more', async
     },
   ]);
   await workers.looked('usb', [{ id: SECOND, sizeBytes: 1 }]);
+  expect((await viewExchange(layout, USB)).troubles).toHaveLength(1);
+  nowMs += 7 * 24 * 3_600_000;
+  await workers.looked('usb', [{ id: SECOND, sizeBytes: 1 }]);
+  expect((await viewExchange(layout, USB)).troubles).toEqual([]);
+});
+
+it('one that could not be fetched for now is told until it is there no more', async () => {
+  const workers = board();
+  await workers.looked('usb', [{ id: FIRST, sizeBytes: 1 }]);
+  await workers.trouble('usb', FIRST, new GatewayError('PEER_UNREACHABLE', 'the line broke'));
+  expect((await viewExchange(layout, USB)).troubles).toHaveLength(1);
+  await workers.looked('usb', []);
   expect((await viewExchange(layout, USB)).troubles).toEqual([]);
 });
 

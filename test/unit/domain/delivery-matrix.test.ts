@@ -58,7 +58,7 @@ const LEGAL: Readonly<Record<string, readonly DeliveryEvent['type'][]>> = {
   packed: ['packed', 'sealed', 'failed', 'parked'],
   sealed: ['sent', 'acknowledged', 'verified', 'refused', 'failed', 'parked'],
   sent: ['sent', 'acknowledged', 'verified', 'refused', 'failed', 'parked'],
-  acknowledged: ['verified', 'refused', 'failed', 'parked'],
+  acknowledged: ['verified', 'refused', 'failed', 'parked', 'retried'],
   verified: ['verified', 'failed', 'parked'],
   // The other site may mend the cause, and then say that it has the study after all.
   refused: ['verified', 'refused', 'failed', 'parked'],
@@ -90,6 +90,15 @@ it.each([
   const record = STATES[name];
   if (record === undefined) throw new Error('no such state');
   expect([deliveryState(record), nextDeliveryStage(record)]).toEqual([state, stage]);
+});
+
+it('a retry where no receipt comes asks whether the envelope is still there, and sends it again if not', () => {
+  for (const record of [
+    through('packed', 'sealed', 'acknowledged', 'retried'),
+    through('packed', 'sealed', 'acknowledged', 'parked', 'retried'),
+  ]) {
+    expect([record.carriage, nextDeliveryStage(record)]).toEqual(['sent', 'ship']);
+  }
 });
 
 it('a retry lets a parked delivery go on where it stopped', () => {

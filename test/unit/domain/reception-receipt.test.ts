@@ -44,3 +44,15 @@ describe('an envelope that held a receipt', () => {
     );
   });
 });
+
+describe('the same envelope again', () => {
+  const event = { type: 'reminded' } as const;
+
+  it('makes the receipt due that was sent before', () => {
+    const stored = advanceReception({ ...opened, progress: 'confirmed', pacs: {} }, event, 9);
+    expect(nextReceptionSteps(stored)).toEqual([{ stage: 'confirm' }]);
+    const quarantined = { code: 'SIGNER_NOT_PINNED', message: 'm', stage: 'open', atMs: 2 } as const;
+    const refused = advanceReception({ ...opened, quarantined, refusalConfirmed: true }, event, 9);
+    expect(nextReceptionSteps(refused)).toEqual([{ stage: 'confirm' }]);
+  });
+});
