@@ -34,7 +34,7 @@ export interface OperationsParts {
   readonly held: () => ReadonlySet<string>;
   readonly associations: () => readonly AssociationView[];
   readonly refusals: () => readonly RefusalView[];
-  readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'nowMs' | 'site'>>;
+  readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'overdue' | 'nowMs' | 'site'>>;
   readonly exchanges: () => Promise<readonly ExchangeView[]>;
   readonly subscribe: Operations['subscribe'];
 }
@@ -49,7 +49,9 @@ export function createOperations(parts: OperationsParts): Operations {
     advice:
       record.parked === undefined && record.refusal !== undefined
         ? refusalAdvice(outbound.peers.get(record.peerId))
-        : adviceFor(record.parked?.code ?? record.lastError?.code),
+        : isOverdue(record, outbound.clock.now())
+          ? overdueAdvice(outbound.peers.get(record.peerId))
+          : adviceFor(record.parked?.code ?? record.lastError?.code),
   });
   // Receipts come in envelopes too; nobody has to look at those that are well.
   const receptions = () =>
@@ -72,6 +74,12 @@ export function createOperations(parts: OperationsParts): Operations {
       return {
         ...(await parts.status()),
         exchanges: await parts.exchanges(),
+        overdue: parts.deliveries
+          .all()
+          .filter((record) => isOverdue(record, outbound.clock.now()))
+          .slice(-MAX_OVERDUE)
+          .reverse()
+          .map(viewDelivery),
         site: { id: outbound.site.id, name: outbound.site.name },
         nowMs: outbound.clock.now(),
         counts: {
@@ -110,6 +118,10 @@ export function createOperations(parts: OperationsParts): Operations {
     subscribe: parts.subscribe,
   };
 }
+
+/** A PACS is restarted within a day, and people come to work. */
+const OVERDUE_MS = 24 * 3_600_000;
+const MAX_OVERDUE = 20;
 
 const DELIVERY_STATES = ['accepted', 'sent', 'acknowledged', 'verified', 'refused', 'parked'] as const;
 const RECEPTION_STATES = [
@@ -156,6 +168,18 @@ function whyWaiting(parts: OperationsParts, study: Study, fed: boolean): string 
   if (judged.complete) return 'complete, about to be packed';
   if (judged.waitsFor === 'association') return 'an association is open that may send more';
   return `quiet for ${Math.floor(judged.quietMs / 1000)} of ${Math.round(judged.dueMs / 1000)} s`;
+}
+
+/** Taken by the far side, and no word since: their PACS may be down, or the envelope was lost where it lay. */
+function isOverdue(record: Delivery, nowMs: number): boolean {
+  if (deliveryState(record) !== 'acknowledged') return false;
+  const sinceMs = record.steps.findLast(({ event }) => event === 'acknowledged')?.atMs;
+  return sinceMs !== undefined && nowMs - sinceMs > OVERDUE_MS;
+}
+
+function overdueAdvice(peer: Peer | undefined): string {
+  const whom = peer === undefined ? 'the receiving site' : `${peer.name} (${peer.contact})`;
+  return `ask ${whom} whether it arrived; retry sends it again if it is not there any more, which is harmless`;
 }
 
 function viaOf(peer: Peer | undefined): { via?: string } {

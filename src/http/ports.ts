@@ -176,6 +176,8 @@ export interface Overview {
   };
   readonly workers: { readonly up: boolean };
   readonly exchanges: readonly ExchangeView[];
+  /** Deliveries that the far side took long ago, and whose receipt has not come; oldest first, a few. */
+  readonly overdue: readonly DeliveryView[];
 }
 
 export interface Operations {

@@ -49,7 +49,7 @@ it('a receipt that comes by mail verifies the delivery, and nothing is owed for 
   expect(await deliveryOf(id)).toMatchObject({ receipt: 'verified' });
   const [letter] = await lettersAt(a);
   expect(letter).toMatchObject({ progress: 'confirmed', receiptFor: id, senderId: 'site-b' });
-  expect(letter).not.toHaveProperty('quarantined');
+  expect([letter?.quarantined, letter?.parked, letter?.lastError]).toEqual([undefined, undefined, undefined]);
   const { layout } = a.context;
   expect([await readdir(layout.inbox), await readdir(layout.staging), await readdir(layout.opened)]).toEqual([
     [],

@@ -184,6 +184,21 @@ describeWith('chromium', 'the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('says where a receipt does not come, and sends the study again when told to', async () => {
+    const steps = [{ event: 'acknowledged', atMs: Date.now() - 3 * 24 * 3_600_000 }] as const;
+    const record = fakeDelivery({ carriage: 'acknowledged', steps });
+    const advice = 'ask St. Mary Hospital whether it arrived';
+    const overdue = { ...record, state: 'acknowledged', peerName: 'St. Mary Hospital', advice } as const;
+    operations.records.deliveries = [record];
+    operations.records.overview = { overdue: [overdue] };
+    await logIn();
+    const item = page.locator('#attention .item');
+    expect(await seen(item)).toMatch(/^No receipt from St. Mary Hospital yet/);
+    expect(await seen(item)).toContain('ask St. Mary Hospital whether it arrived');
+    await page.getByRole('button', { name: /^Send the study for St. Mary Hospital again/ }).click();
+    await page.getByText('The delivery to St. Mary Hospital is looked after again.').waitFor();
+  });
+
   it('tells of an exchange that cannot be reached, and of an envelope there that cannot be fetched', async () => {
     const town = {
       name: 'town',

@@ -120,6 +120,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
         dimse: { aeTitles: ['DRAWBRIDGE'], port: 11112 },
         redis: { kind: 'private', up: true },
         disk: { freeBytes: 412e9, totalBytes: 1e12, state: 'ok' },
+        overdue: [],
         workers: { up: true },
         exchanges: [],
         ...records.overview,
@@ -165,7 +166,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
     },
     async retryDelivery(id) {
       const record = found(records.deliveries, id);
-      if (record.parked === undefined) {
+      if (record.parked === undefined && deliveryState(record) !== 'acknowledged') {
         throw new GatewayError('STATE_INVALID', `a delivery that is ${deliveryState(record)} needs no retry`);
       }
       const retried = advanceDelivery(record, { type: 'retried' }, Date.now());

@@ -16,6 +16,7 @@ export function attention(state, nowMs, busy) {
     ...state.stuckDeliveries
       .filter((record) => record.replacedBy === undefined)
       .map((record) => deliveryItem(record, busy)),
+    ...overview.overdue.map((record) => overdueItem(record, busy)),
     ...exchangeTroubles(overview.exchanges),
     ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
     ...conflictItems(overview.counts.conflicts),
@@ -75,6 +76,28 @@ function deliveryItem(record, busy) {
         label: `Retry the study for ${record.peerName} (${what})`,
         path: `/api/deliveries/${record.id}/retry`,
         done: `The delivery to ${record.peerName} is tried again.`,
+        busy,
+      }),
+    ],
+  });
+}
+
+function overdueItem(record, busy) {
+  const what = [...record.modalities, plural(record.instanceCount, 'instance')].join(', ');
+  return card({
+    key: record.id,
+    tone: 'warn',
+    title: `No receipt from ${record.peerName} yet (${what})`,
+    atMs: record.steps.findLast(({ event }) => event === 'acknowledged')?.atMs,
+    why: 'The study was handed over, and nothing was heard since: their PACS may not have it.',
+    advice: record.advice,
+    story: `#/deliveries/${record.id}`,
+    actions: [
+      actionButton({
+        text: 'Send again',
+        label: `Send the study for ${record.peerName} again (${what})`,
+        path: `/api/deliveries/${record.id}/retry`,
+        done: `The delivery to ${record.peerName} is looked after again.`,
         busy,
       }),
     ],
