@@ -17,6 +17,8 @@ export interface Contestant {
 
 export interface Row {
   readonly title: string;
+  /** Before each turn of each contestant; not measured. */
+  readonly before?: () => Promise<void>;
   readonly megabytes: number;
   /** Ours first; the ratio is ours to each of the others. */
   readonly contestants: readonly Contestant[];
@@ -29,6 +31,7 @@ export async function compare(row: Row, rounds: number): Promise<readonly string
   const seen = new Map<string, Measured[]>(row.contestants.map(({ name }) => [name, []]));
   for (let round = 0; round <= rounds; round += 1) {
     for (const { name, run } of row.contestants) {
+      await row.before?.();
       const measured = await run();
       if (round > 0) seen.get(name)?.push(measured);
       process.stderr.write(`${row.title}, ${name}: ${(row.megabytes / measured.seconds).toFixed(0)} MB/s\n`);

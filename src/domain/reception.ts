@@ -33,7 +33,7 @@ export interface Reception {
   readonly senderName: string;
   /** The peer whose certificate brought it; absent for what was taken from an exchange. */
   readonly fromPeerId?: string;
-  /** The exchange that it was taken from, and the size of its archive there, by which it is known again. */
+  /** The exchange that it was taken from, and the size of its archive there, in bytes. */
   readonly takenFrom?: { readonly exchange: string; readonly archiveBytes: number };
   /** It held no study, but the receipt for a delivery of ours. Known when it has been opened. */
   readonly receiptFor?: EnvelopeId;

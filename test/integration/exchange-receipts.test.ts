@@ -1,6 +1,7 @@
 /** Receipts that travel in envelopes: sealed once, mailed until they have arrived, and settled at the other end. */
 import { generateKeyPairSync } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { SiteContext } from '../../src/compose/site.js';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
@@ -8,6 +9,8 @@ import { GatewayError } from '../../src/errors/gateway-error.js';
 import { confirm, RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
 import { retryReception } from '../../src/inbound/retry.js';
 import { sweepReceptions } from '../../src/inbound/sweep.js';
+import { RECEIPT_DOCUMENT } from '../../src/outbound/receipt.js';
+import { retryDelivery } from '../../src/outbound/retry.js';
 import { honestReceipt, lettersAt, mailTo, peerOf, withPut } from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
 
@@ -18,11 +21,11 @@ let sites: TestSites;
 let a: TestSite;
 let b: TestSite;
 
-const start = async (...choice: Parameters<typeof makeSites>) => {
-  sites = await makeSites(...choice);
+beforeEach(async () => {
+  sites = await makeSites(['site-a', 'site-b']);
   a = sites.site('site-a');
   b = sites.site('site-b');
-};
+});
 afterEach(() => sites.close());
 
 const lying = (site: TestSite) => readdir(site.inboxFolder);
@@ -35,8 +38,6 @@ const nothingIsUnderWay = async () => {
   expect([await lying(a), await lying(b)]).toEqual([[], []]);
   expect([a.jobs, b.jobs]).toEqual([[], []]);
 };
-
-beforeEach(() => start(['site-a', 'site-b']));
 
 it('a receipt that comes by mail verifies the delivery, and nothing is owed for it', async () => {
   const id = await a.send('site-b');
@@ -167,9 +168,42 @@ it('a refusal that comes late takes nothing back', async () => {
   const id = await a.send('site-b');
   await b.poll();
   await a.poll();
+  const proof = await a.context.deliveries.readDocument(id, RECEIPT_DOCUMENT);
   await mailTo(b, { ...(await honestReceipt(a, id)), outcome: 'refused', instances: [] });
   await a.poll();
+  expect(await lettersAt(a)).toHaveLength(2);
   expect(await deliveryOf(id)).toMatchObject({ receipt: 'verified' });
+  expect(await a.context.deliveries.readDocument(id, RECEIPT_DOCUMENT)).toEqual(proof);
+});
+
+it.each<[string, () => Partial<SiteContext>]>([
+  ['verified', () => ({})],
+  ['refused', strangersKey],
+])('a letter that was lost is written again when the envelope comes again: %s', async (receipt, changes) => {
+  const id = await a.send('site-b');
+  await b.process(changes()).poll();
+  const [lostLetter = ''] = await lying(a);
+  await rm(join(a.inboxFolder, lostLetter));
+  await retryDelivery(a.outbound, id);
+  await a.work();
+  await b.process(changes()).poll();
+  expect(await lying(a)).not.toContain(lostLetter);
+  await a.poll();
+  expect(await deliveryOf(id)).toMatchObject({ receipt });
+  expect([await sealed(b), (await b.context.receptions.ids()).length]).toEqual([[], 1]);
+  await nothingIsUnderWay();
+});
+
+it('a letter that comes twice is answered neither time', async () => {
+  await a.send('site-b');
+  await b.poll();
+  const [name = ''] = await lying(a);
+  const letter = await readFile(join(a.inboxFolder, name));
+  await a.poll();
+  await writeFile(join(a.inboxFolder, name), letter);
+  await a.poll();
+  expect(await lettersAt(a)).toHaveLength(1);
+  await nothingIsUnderWay();
 });
 
 /** Mails the receipt for a reception, and dies before its record says so. */
