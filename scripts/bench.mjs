@@ -4,8 +4,8 @@
  */
 import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureTools } from './tools.mjs';
 import { ensureDependencies, ensureNode, launch, ROOT, run } from './setup.mjs';
+import { ensureTools } from './tools.mjs';
 
 /** Peers that the benchmarks run beside ours. */
 const PEERS = ['curl', 'lftp', 'openssl', 'vsftpd'];
