@@ -37,15 +37,19 @@ vi.mock('../conformance/sealed-envelopes.js', async (original) => {
   };
 });
 
-transportConformance('hub', async () => {
-  hub = await makeHub();
-  return {
-    sender: hub.transport('site-a'),
-    receiver: hub.transport('site-b'),
-    rival: hub.transport('site-b', { bridgeId: 'fedcba9876543210' }),
-    addresses: { senderId: 'site-a', receiverId: 'site-b' },
-    // The first attempt is one request, of which nothing stays; the one behind it goes in pieces.
-    resumesPut: false,
-    close: () => hub.close(),
-  };
-});
+transportConformance(
+  'hub',
+  async () => {
+    hub = await makeHub();
+    return {
+      sender: hub.transport('site-a'),
+      receiver: hub.transport('site-b'),
+      rival: hub.transport('site-b', { bridgeId: 'fedcba9876543210' }),
+      addresses: { senderId: 'site-a', receiverId: 'site-b' },
+      // The first attempt is one request, of which nothing stays; the one behind it goes in pieces.
+      resumesPut: false,
+      close: () => hub.close(),
+    };
+  },
+  { isOpen: false },
+);
