@@ -1,9 +1,10 @@
 /**
  * Envelopes on the wire: FTPS against lftp on the same vsftpd, both ways, and an HTTPS put against `curl -T` to the
  * same server. Peers are timed as whole processes, less what the same process takes for an empty file; ours is timed
- * within its process, as in a bridge that has run for days.
+ * within its process, after a small put, as in a bridge that has run for days.
  */
 import { execFile, fork, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
@@ -22,12 +23,14 @@ import type { ChildResult, ChildTask } from './transfer-child.js';
 
 const BYTES = Number(process.env['BENCH_BYTES'] ?? 1024 ** 3);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
+const FIRST_BYTES = 32 * 1024 ** 2;
 const GOAL = 0.9;
 const run = promisify(execFile);
 
 const root = await mkdtemp(join(tmpdir(), 'drawbridge-bench-'));
 try {
   const envelope = await makeSealedEnvelope(join(root, 'sealed'), { bytes: BYTES });
+  const first = await makeSealedEnvelope(join(root, 'first'), { bytes: FIRST_BYTES });
   const archive = await openEnvelopeArchive(envelope.folder);
   const megabytes = archive.sizeBytes / 1e6;
   const plain = join(root, archiveName(envelope.id));
@@ -60,7 +63,13 @@ try {
         claimer: '0123456789abcdef',
       } as const;
       const ours = (act: ChildTask['act']) =>
-        child({ act, to: { type: 'ftps', options }, envelope, file: join(root, 'taken') });
+        child({
+          act,
+          to: { type: 'ftps', options },
+          envelope,
+          ...(act === 'put' ? { first: { ...first, id: randomUUID() } } : {}),
+          file: join(root, 'taken'),
+        });
       const lftp = async (script: string): Promise<Measured> => {
         const set = `set ftp:ssl-force true; set ftp:ssl-protect-data true; set ssl:ca-file ${server.caFile}; set ssl:check-hostname false; set xfer:clobber true; set net:socket-buffer 0`;
         return timed('lftp', [
@@ -161,6 +170,7 @@ try {
                   act: 'put',
                   to: { type: 'https', url, fingerprint: certificate.fingerprint, identity },
                   envelope,
+                  first,
                   file: '',
                 }),
             },
