@@ -1,8 +1,11 @@
-/** README's tables are those of the code. `UPDATE_DOCS=1 npx vitest run test/unit/docs.test.ts` writes them anew. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+/** README's tables are those of the code, and the sample configs are configs. `UPDATE_DOCS=1 npx vitest run test/unit/docs.test.ts` writes them anew. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { unwrap } from '../../src/config/environment.js';
+import { loadSettings } from '../../src/config/load.js';
 import { settingsSchema } from '../../src/config/settings.js';
 import { CODES } from '../../src/errors/codes.js';
 
@@ -18,6 +21,14 @@ it.each([
   if (process.env['UPDATE_DOCS'] === '1') writeFileSync(README, after);
   expect(pattern.test(before)).toBe(true);
   expect(readFileSync(README, 'utf8')).toBe(after);
+});
+
+describe('the sample configs', () => {
+  const folder = fileURLToPath(new URL('../../samples/config/', import.meta.url));
+
+  it.each(readdirSync(folder).filter((name) => name.endsWith('.yaml')))('%s is valid', (name) => {
+    expect(() => loadSettings(join(folder, name), {})).not.toThrow();
+  });
 });
 
 function errorTable(): string {
