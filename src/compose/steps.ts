@@ -25,6 +25,9 @@ import { measureSpace, spaceRefusal } from '../spool/space.js';
 import { createExchangeBoard, type ExchangeBoard } from './exchange-board.js';
 import type { SiteContext } from './site.js';
 
+const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+
 export interface StageStep {
   /** @param jobId as the queue has it */
   run(jobId: string, signal: AbortSignal): Promise<void>;
@@ -47,10 +50,13 @@ export function outboundParts(site: SiteContext, producer: Producer): OutboundPa
 }
 
 export function inboundParts(site: SiteContext, producer: Producer): InboundParts {
+  const { https, trust } = site.settings;
   return {
     ...site,
     site: site.settings.site,
-    maxEnvelopeBytes: site.settings.https.maxEnvelopeBytes,
+    maxEnvelopeBytes: https.maxEnvelopeBytes,
+    age: { maxAgeMs: trust.maxAgeDays * DAY_MS, maxFutureMs: trust.maxFutureMinutes * MINUTE_MS },
+    preamble: trust.preamble,
     acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
     admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),
     enqueue: async (step, id) => {

@@ -252,6 +252,30 @@ const https = z
   .prefault({})
   .describe('the API for other bridges');
 
+const trust = z
+  .strictObject({
+    maxAgeDays: z
+      .number()
+      .positive()
+      .default(365)
+      .describe('an envelope older than this is refused; count retries of days, and disks that are carried'),
+    maxFutureMinutes: z
+      .number()
+      .min(0)
+      .default(840)
+      .describe(
+        'how far the clock of a sender may be ahead of ours; some software writes local time as if it were UTC',
+      ),
+    preamble: z
+      .enum(['refuse', 'keep'])
+      .default('refuse')
+      .describe(
+        'refuse: no instance whose preamble is neither zeros nor TIFF, so that the file may be a program; keep: take it as it is',
+      ),
+  })
+  .prefault({})
+  .describe('what is believed of envelopes that come in');
+
 const hub = z
   .strictObject({
     quotaBytes: z
@@ -366,6 +390,7 @@ export const settingsSchema = z.strictObject({
   peers: z.array(peer).default([]).describe('other bridges; on a hub: the sites that it serves'),
   routes: z.array(route).default([]).describe('which studies go to which peers'),
   https,
+  trust,
   hub,
   dashboard,
   redis,

@@ -5,6 +5,7 @@
  */
 import { GatewayError } from '../errors/gateway-error.js';
 import { trimPadding } from './padding.js';
+import { PREAMBLE_BYTES } from './preamble.js';
 import { transferSyntax } from './transfer-syntaxes.js';
 
 /** Ours, derived from a UUID (PS3.5 §B.2); it never changes, so that files stay reproducible. */
@@ -12,7 +13,6 @@ export const IMPLEMENTATION_CLASS_UID = '2.25.4780941414188190054740595921811217
 /** (0002,0013), at most 16 characters. */
 export const IMPLEMENTATION_VERSION_NAME = 'DRAWBRIDGE';
 
-const PREAMBLE_BYTES = 128;
 const META_OFFSET = PREAMBLE_BYTES + 4;
 /** No real file has an element this long in group 0002; a claim above it is a broken or hostile file. */
 const MAX_META_VALUE_BYTES = 1024 * 1024;

@@ -117,8 +117,8 @@ export const CODES = {
   ),
   ARCHIVE_UNSAFE: row(
     'permanent',
-    'the archive holds an entry that must never be extracted',
-    'treat the sender with suspicion; ask them how this envelope was made',
+    'the archive holds an entry that must never be extracted, or a file that may be a program',
+    'treat the sender with suspicion; ask them how this envelope was made; for harmless preambles see trust.preamble',
   ),
   ENVELOPE_TOO_LARGE: row(
     'permanent',
@@ -146,6 +146,16 @@ export const CODES = {
     'permanent',
     'the sender assertion has expired',
     'the sender must seal the study again; check both clocks',
+  ),
+  ENVELOPE_TOO_OLD: row(
+    'permanent',
+    'the envelope is older than the limit',
+    'check the clocks of both sites; if it was long on its way, raise trust.maxAgeDays and retry, or have it sealed again',
+  ),
+  ENVELOPE_FROM_FUTURE: row(
+    'permanent',
+    'the envelope is dated ahead of our clock by more than the limit',
+    'check the clocks of both sites, and their time zones, then retry; raise trust.maxFutureMinutes for a sender that cannot mend it',
   ),
   SIGNER_NOT_PINNED: row(
     'permanent',

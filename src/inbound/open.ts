@@ -1,6 +1,7 @@
 /**
- * open: inbox → staging. Verifies signatures against the keys pinned for the sender, decrypts, and proves every byte;
- * what lies in staging meanwhile is read by nobody. Commit point: the record says `opened`.
+ * open: inbox → staging. Verifies signatures against the keys pinned for the sender, and that the envelope is of our
+ * time, by a timestamp that they cover; only then decrypts, and proves every byte. What lies in staging meanwhile is read
+ * by nobody. Commit point: the record says `opened`.
  */
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -52,6 +53,7 @@ async function openInto(
     recipientKeys: [parts.keys.encryption.privateKey],
     trust: trustIn(parts, reception.senderId),
     nowMs: parts.clock.now(),
+    age: parts.age,
     limits: { maxEntries: MAX_ENTRIES, maxBytes: parts.maxEnvelopeBytes },
     signal,
     async stage(name) {

@@ -6,6 +6,7 @@ import type { Pacs, Peer } from '../domain/peer.js';
 import { type DueStep, nextReceptionSteps, type Reception } from '../domain/reception.js';
 import type { Site } from '../domain/site.js';
 import type { GatewayError } from '../errors/gateway-error.js';
+import type { AgeLimits } from '../jmix/envelope-age.js';
 import type { Log } from '../observe/log.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
@@ -20,6 +21,9 @@ export interface InboundParts {
   readonly peers: ReadonlyMap<string, Peer>;
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly maxEnvelopeBytes: number;
+  readonly age: AgeLimits;
+  /** What becomes of an instance whose preamble is neither zeros nor TIFF. */
+  readonly preamble: 'refuse' | 'keep';
   readonly lines: Lines;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;

@@ -38,7 +38,10 @@ interface Found extends OpenedInstance {
 const WANTED = [TAGS.SOPClassUID, TAGS.SOPInstanceUID, TAGS.Modality, TAGS.StudyInstanceUID];
 const DICOM_FOLDER = 'dicom';
 
-/** @throws PAYLOAD_INCONSISTENT, ROUTE_MISSING when no PACS is configured for this sender */
+/**
+ * @throws PAYLOAD_INCONSISTENT; ARCHIVE_UNSAFE for a foreign preamble, unless they are kept; ROUTE_MISSING when no PACS
+ *   is configured for this sender
+ */
 export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
   if (reception?.progress === 'opened' && !isHalted(reception)) {
@@ -48,7 +51,7 @@ export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortS
     const opened = parts.layout.openedOf(id);
     // A run that died after the rename finds its folder there already; then look at it where it is.
     const folder = await moveless(staging, opened);
-    const found = await inspect(folder, signal);
+    const found = await inspect(folder, parts.preamble, signal);
     const studyInstanceUid = onlyStudy(found);
     const metadata = await readReceivedMetadata(join(folder, METADATA_FILE));
     if (metadata.studyInstanceUid !== undefined && metadata.studyInstanceUid !== studyInstanceUid) {
@@ -136,7 +139,11 @@ async function moveless(staging: string, opened: string): Promise<string> {
   return (await readdir(staging).catch(() => undefined)) === undefined ? opened : staging;
 }
 
-async function inspect(folder: string, signal: AbortSignal): Promise<readonly Found[]> {
+async function inspect(
+  folder: string,
+  preamble: InboundParts['preamble'],
+  signal: AbortSignal,
+): Promise<readonly Found[]> {
   const found: Found[] = [];
   const uids = new Set<Uid>();
   for (const name of (
@@ -145,7 +152,7 @@ async function inspect(folder: string, signal: AbortSignal): Promise<readonly Fo
     if (!name.isFile()) continue;
     signal.throwIfAborted();
     const path = join(name.parentPath, name.name);
-    const instance = await inspectInstance(path, path.slice(folder.length + 1));
+    const instance = await inspectInstance(path, path.slice(folder.length + 1), preamble);
     if (uids.has(instance.sopInstanceUid)) throw inconsistent('two files hold the same SOP Instance UID');
     uids.add(instance.sopInstanceUid);
     found.push(instance);
@@ -158,9 +165,14 @@ function byPath(a: { parentPath: string; name: string }, b: { parentPath: string
   return join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1;
 }
 
-async function inspectInstance(path: string, file: string): Promise<Found> {
+async function inspectInstance(
+  path: string,
+  file: string,
+  preamble: InboundParts['preamble'],
+): Promise<Found> {
   try {
-    const { meta, dataSetBytes, header } = await readInstanceFile(path, WANTED);
+    const { meta, dataSetBytes, header, foreignPreamble } = await readInstanceFile(path, WANTED);
+    if (preamble === 'refuse') assertNoForeign(foreignPreamble);
     const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
     const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
     if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
@@ -184,6 +196,18 @@ async function inspectInstance(path: string, file: string): Promise<Found> {
     }
     throw error;
   }
+}
+
+/**
+ * Not for the PACS: a C-STORE carries the data set without the preamble. It is for `opened/`, where people and scripts
+ * find whole files that a shell would run. Nothing is blanked, because these are the bytes that the sender signed.
+ */
+function assertNoForeign(foreignPreamble: string | undefined): void {
+  if (foreignPreamble === undefined) return;
+  throw new GatewayError(
+    'ARCHIVE_UNSAFE',
+    `the preamble of an instance is neither zeros nor TIFF, but that of ${foreignPreamble}`,
+  );
 }
 
 function onlyStudy(found: readonly Found[]): Uid {

@@ -1,13 +1,14 @@
 /**
- * Opens an envelope into the caller's staging, in whatever dialect it is: manifest → signatures → decrypt to staging →
- * tag → tar → payload hash → metadata.json and files.json. Only a returned result makes the staging true; on any throw
- * the caller discards it. What the DICOM files hold is not looked at here.
+ * Opens an envelope into the caller's staging, in whatever dialect it is: manifest → signatures → age → decrypt to
+ * staging → tag → tar → payload hash → metadata.json and files.json. Only a returned result makes the staging true; on
+ * any throw the caller discards it. What the DICOM files hold is not looked at here.
  */
 import type { KeyObject } from 'node:crypto';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { classifyEnvelopeError } from './classify.js';
 import { type DialectName, type PayloadHashRule, recogniseDialect } from './dialect.js';
+import { type AgeLimits, assertAge } from './envelope-age.js';
 import type { EnvelopeSource } from './envelope-folder.js';
 import { assertFilesListHolds, FILES_LIST, type FileEntry, parseFilesList } from './files-list.js';
 import { type Manifest, readManifest } from './manifest.js';
@@ -26,6 +27,8 @@ export interface OpenRequest extends StagingTarget {
   readonly recipientKeys: readonly KeyObject[];
   readonly trust: Trust;
   readonly nowMs: number;
+  /** For what comes in; absent: of any age, as an archive that is opened after years. */
+  readonly age?: AgeLimits;
   /** Called with the payload bytes read so far. */
   readonly onProgress?: (bytes: number) => void;
 }
@@ -57,8 +60,9 @@ export interface OpenedEnvelope {
 /**
  * May be called again with a fresh staging.
  * @throws GatewayError, the first in the order above: MANIFEST_INVALID, ENCRYPTION_PARAMETERS_INVALID,
- *   ENVELOPE_MALFORMED, ASSERTION_INVALID, ASSERTION_EXPIRED, SIGNER_NOT_PINNED, PAYLOAD_DECRYPT_FAILED, ARCHIVE_UNSAFE,
- *   ENVELOPE_TOO_LARGE, PAYLOAD_HASH_MISMATCH, METADATA_INVALID, PAYLOAD_INCONSISTENT; CANCELLED on abort
+ *   ENVELOPE_MALFORMED, ASSERTION_INVALID, ASSERTION_EXPIRED, SIGNER_NOT_PINNED, ENVELOPE_TOO_OLD,
+ *   ENVELOPE_FROM_FUTURE, PAYLOAD_DECRYPT_FAILED, ARCHIVE_UNSAFE, ENVELOPE_TOO_LARGE, PAYLOAD_HASH_MISMATCH,
+ *   METADATA_INVALID, PAYLOAD_INCONSISTENT; CANCELLED on abort
  */
 export async function openEnvelope(request: OpenRequest): Promise<OpenedEnvelope> {
   try {
@@ -79,6 +83,7 @@ async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
     trust: request.trust,
     nowMs: request.nowMs,
   });
+  if (request.age !== undefined) checkAge(request, request.age, manifest, verdict);
   const payload = await open();
   const metadata = checkMetadata(payload, manifest);
   const filesJson = checkFilesList(payload);
@@ -125,6 +130,23 @@ function payloadOpener(request: OpenRequest, manifest: Manifest): () => Promise<
   }
   return () =>
     openPlainPayload({ ...request, payload, payloadHash: manifest.payloadHash, keys: manifest.keys });
+}
+
+/**
+ * After the signatures, since before them anyone may have written the timestamp, and before anything is decrypted. With
+ * pinned keys a timestamp that none of them signed is no timestamp: whoever found an old envelope could date it anew.
+ * Where unsigned envelopes are allowed, its word is taken for this as for everything else.
+ */
+function checkAge(
+  { trust, nowMs }: OpenRequest,
+  limits: AgeLimits,
+  manifest: Manifest,
+  { timestampCovered }: SignatureVerdict,
+): void {
+  if (!timestampCovered && trust.kind === 'pinned') {
+    throw new GatewayError('SIGNER_NOT_PINNED', 'no signature by a pinned key binds the timestamp');
+  }
+  assertAge(manifest.timestampMs, limits, nowMs);
 }
 
 function checkMetadata({ staging }: OpenedPayload, manifest: Manifest): ParsedMetadata {

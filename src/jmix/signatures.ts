@@ -36,6 +36,8 @@ export interface SignatureVerdict {
   readonly payloadCovered: boolean;
   /** Whether a verified signature binds every byte of the manifest, extensions included. */
   readonly manifestCovered: boolean;
+  /** Whether a verified signature binds the manifest's timestamp: else anyone may have written it. */
+  readonly timestampCovered: boolean;
 }
 
 /** What must be bound so that the payload cannot be exchanged. */
@@ -73,6 +75,8 @@ export function verifySignatures(request: {
     ...(key === undefined ? {} : { signedBy: keyFingerprint(key) }),
     payloadCovered: key !== undefined,
     manifestCovered: jws.form === 'valid:exact-bytes',
+    timestampCovered:
+      coversTimestamp(jws.form) || (sender !== undefined && isCovered('timestamp', sender.covered)),
   };
 }
 
@@ -97,6 +101,11 @@ function coversPayload({ covered, form }: VerifiedAssertion, manifest: Manifest)
   if (form === 'non-binding' || manifest.payloadHash === undefined) return false;
   const required = manifest.encryption === undefined ? PAYLOAD_FIELDS : [...PAYLOAD_FIELDS, ...SEALED_FIELDS];
   return required.every((path) => isCovered(path, covered));
+}
+
+/** The same document in other bytes has the same timestamp. */
+function coversTimestamp(jws: SignatureChecks['jws']): boolean {
+  return jws === 'valid:exact-bytes' || jws === 'valid:json-equal';
 }
 
 /** A signed object covers what is in it. */

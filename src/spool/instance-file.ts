@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { type Header, readHeader } from '../dicom/header.js';
 import { type FileMeta, parseFileMeta } from '../dicom/part10.js';
+import { foreignPreamble } from '../dicom/preamble.js';
 import type { Tag } from '../dicom/tags.js';
 import { GatewayError } from '../errors/gateway-error.js';
 
@@ -16,6 +17,8 @@ const MAX_META_BYTES = 1024 * 1024;
 
 export interface InstanceFile {
   readonly meta: FileMeta;
+  /** What the preamble makes of the file besides DICOM, in a few fixed words; absent for zeros and TIFF. */
+  readonly foreignPreamble?: string;
   /** Length of the data set in bytes. */
   readonly dataSetBytes: number;
   readonly header: Header;
@@ -29,13 +32,18 @@ export async function readInstanceFile(path: string, wanted: readonly Tag[]): Pr
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    const meta = await readMeta(handle, size);
+    const { meta, foreign } = await readHead(handle, size);
     const dataSetBytes = size - meta.dataSetOffset;
     const source = {
       sizeBytes: dataSetBytes,
       read: (offset: number, length: number) => readAt(handle, meta.dataSetOffset + offset, length),
     };
-    return { meta, dataSetBytes, header: await readHeader(source, meta.transferSyntaxUid, wanted) };
+    return {
+      meta,
+      ...(foreign === undefined ? {} : { foreignPreamble: foreign }),
+      dataSetBytes,
+      header: await readHeader(source, meta.transferSyntaxUid, wanted),
+    };
   } finally {
     await handle.close();
   }
@@ -46,7 +54,7 @@ export async function readInstanceMeta(path: string): Promise<{ meta: FileMeta; 
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    const meta = await readMeta(handle, size);
+    const { meta } = await readHead(handle, size);
     return { meta, dataSetBytes: size - meta.dataSetOffset };
   } finally {
     await handle.close();
@@ -82,10 +90,14 @@ export async function fileSize(path: string): Promise<number> {
   return (await stat(path)).size;
 }
 
-async function readMeta(handle: FileHandle, fileBytes: number): Promise<FileMeta> {
+async function readHead(
+  handle: FileHandle,
+  fileBytes: number,
+): Promise<{ meta: FileMeta; foreign: string | undefined }> {
   for (let length = HEAD_BYTES; ; length *= 4) {
-    const meta = parseFileMeta(await readAt(handle, 0, length));
-    if (meta !== undefined) return meta;
+    const head = await readAt(handle, 0, length);
+    const meta = parseFileMeta(head);
+    if (meta !== undefined) return { meta, foreign: foreignPreamble(head) };
     if (length >= fileBytes || length > MAX_META_BYTES) {
       throw new GatewayError('DATASET_UNREADABLE', 'file meta information has no end');
     }

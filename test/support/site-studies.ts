@@ -44,16 +44,25 @@ export async function takeStudyIn(outbound: CompletionParts, peerId: string): Pr
 }
 
 /** A delivery that is sealed and ready to ship, whose payload is nothing but `bytes` bytes. */
-export async function sealBytes(
-  { settings, layout, peers, keys, clock, deliveries }: SiteContext,
+export function sealBytes(
+  context: SiteContext,
   peerId: string,
   bytes: number,
+  more: Partial<Delivery> = {},
+): Promise<EnvelopeId> {
+  return sealFile(context, peerId, Buffer.alloc(bytes, 'not really DICOM '), more);
+}
+
+/** The same, with this file as its only instance; nobody looks whether it is one. */
+export async function sealFile(
+  { settings, layout, peers, keys, clock, deliveries }: SiteContext,
+  peerId: string,
+  body: Buffer,
   more: Partial<Delivery> = {},
 ): Promise<EnvelopeId> {
   const id = more.id ?? parseEnvelopeId(randomUUID());
   const peer = peers.get(peerId);
   if (peer?.encryptionKey === undefined) throw new Error(`nothing can be sealed to ${peerId}`);
-  const body = Buffer.alloc(bytes, 'not really DICOM ');
   const { manifest, payloadSizeBytes } = await sealToFolder(layout, {
     id,
     createdAtMs: clock.now(),
@@ -63,7 +72,7 @@ export async function sealBytes(
     files: [
       {
         name: 'dicom/1.2.3.dcm',
-        sizeBytes: bytes,
+        sizeBytes: body.length,
         open: async function* () {
           yield body;
         },
@@ -81,7 +90,7 @@ export async function sealBytes(
     freezeNumber: 1,
     modalities: [],
     instanceCount: 1,
-    dataSetBytes: bytes,
+    dataSetBytes: body.length,
     createdAtMs: clock.now(),
     carriage: 'sealed',
     receipt: 'awaited',
