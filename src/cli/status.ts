@@ -15,6 +15,9 @@ import { printHubStatus } from './hub-status.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
 
 const LISTED = 1_000;
+const STUCK: readonly string[] = ['parked', 'refused', 'quarantined'];
+/** Of those that will be tried again; a peer that is down may have thousands. */
+const TRIED_SHOWN = 10;
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -60,15 +63,19 @@ function describe(
     `receptions  ${counts(overview.counts.receptions)}`,
     ...overview.exchanges.map(describeExchange),
   ];
-  const stuck = [...deliveries, ...receptions].filter(({ state }) =>
-    ['parked', 'refused', 'quarantined'].includes(state),
-  );
+  const stuck = [...deliveries, ...receptions].filter(({ state }) => STUCK.includes(state));
   for (const record of stuck) {
     const reason =
       record.parked ?? ('refusal' in record ? record.refusal : undefined) ?? quarantineOf(record);
     lines.push(
       `${record.id}  ${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
     );
+  }
+  const tried = deliveries.filter(
+    ({ state, lastError }) => lastError !== undefined && !STUCK.includes(state),
+  );
+  for (const { id, lastError, advice } of tried.slice(0, TRIED_SHOWN)) {
+    lines.push(`${id}  tried again: ${lastError?.message ?? ''}${advice === '' ? '' : ` → ${advice}`}`);
   }
   return lines.join('\n');
 }

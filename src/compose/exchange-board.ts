@@ -15,7 +15,7 @@ import type { Layout } from '../spool/layout.js';
 /** Of the envelopes that make trouble, this many are shown. */
 const MAX_TROUBLES = 20;
 /** The sender of an envelope that could not even be read hears nothing, so it is shown here for a while. */
-const REFUSED_SHOWN_MS = 7 * 24 * 3_600_000;
+const REFUSED_SHOWN_MS = 2 * 24 * 3_600_000;
 
 export interface ExchangeState {
   readonly name: string;
@@ -36,6 +36,8 @@ export interface ExchangeBoard {
   ): Promise<void>;
   failed(name: string, error: GatewayError): Promise<void>;
   trouble(name: string, id: EnvelopeId, error: GatewayError): Promise<void>;
+  /** It has been fetched after all. */
+  solved(name: string, id: EnvelopeId): Promise<void>;
 }
 
 export function createExchangeBoard(layout: Layout, now: () => number): ExchangeBoard {
@@ -76,6 +78,14 @@ export function createExchangeBoard(layout: Layout, now: () => number): Exchange
           ...state.troubles.filter((each) => each.id !== id),
         ].slice(0, MAX_TROUBLES),
       })),
+    async solved(name, id) {
+      const state = await readExchangeState(layout, name);
+      if (state?.troubles.some((each) => each.id === id) !== true) return;
+      await update(name, (current) => ({
+        ...current,
+        troubles: current.troubles.filter((each) => each.id !== id),
+      }));
+    },
   };
 }
 
@@ -100,7 +110,6 @@ export async function readExchangeState(layout: Layout, name: string): Promise<E
 
 /** As the dashboard shows it. */
 export async function viewExchange(layout: Layout, { name, type }: Exchange): Promise<ExchangeView> {
-  const adviceFor = (code: ErrorCode) => ADVICE[type][code] ?? CODES[code].advice;
   const state = (await readExchangeState(layout, name)) ?? emptyState(name);
   const { error, troubles, lookedAtMs, waitingCount, waitingBytes } = state;
   return {
@@ -109,19 +118,20 @@ export async function viewExchange(layout: Layout, { name, type }: Exchange): Pr
     waitingCount,
     waitingBytes,
     ...(lookedAtMs === 0 ? {} : { lookedAtMs }),
-    ...(error === undefined ? {} : { error: { ...error, advice: adviceFor(error.code) } }),
+    ...(error === undefined ? {} : { error: { ...error, advice: exchangeAdvice(type, error.code) } }),
     troubles: troubles.map(({ id, code, message, atMs }) => ({
       id,
       code,
       message,
       atMs,
-      advice: adviceFor(code),
+      advice: exchangeAdvice(type, code),
     })),
   };
 }
 
 const SERVER_ADVICE: Partial<Record<ErrorCode, string>> = {
-  PEER_BUSY: 'nothing, unless it lasts: then ask the people who run it how many connections a site may open',
+  PEER_BUSY:
+    'nothing, unless it lasts: then check user and password, and ask the people who run it whether its disk is full, and how many connections a site may open',
   PEER_UNTRUSTED:
     'compare the fingerprint with the people who run it, by telephone, before changing the pin in exchanges',
   ENVELOPE_INCOMPLETE: 'nothing, if it is still being written; else the sender must send it again',
@@ -148,6 +158,11 @@ const ADVICE: Readonly<Record<Exchange['type'], Partial<Record<ErrorCode, string
     ENVELOPE_INCOMPLETE: 'nothing, if it is still being copied; else the sender must bring it again',
   },
 };
+
+/** What to do about an error at such a place. */
+export function exchangeAdvice(type: Exchange['type'], code: ErrorCode): string {
+  return ADVICE[type][code] ?? CODES[code].advice;
+}
 
 function emptyState(name: string): ExchangeState {
   return { name, lookedAtMs: 0, waitingCount: 0, waitingBytes: 0, troubles: [] };

@@ -156,6 +156,7 @@ export async function startGateway(
       disk: housekeeping.space(),
       workers: { up: workersUp() },
     }),
+    exchangeTypeOf: (name) => site.exchanges.get(name)?.type,
     exchanges: () => Promise.all(site.lines.inboxes.map((exchange) => viewExchange(layout, exchange))),
     subscribe: changes.subscribe,
   });

@@ -1,6 +1,7 @@
 /** What the dashboard and scripts see and do, over the records in memory and the use cases. */
 import { type Delivery, deliveryState } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Exchange } from '../domain/exchange.js';
 import type { Peer } from '../domain/peer.js';
 import { type Reception, receptionState } from '../domain/reception.js';
 import type { Study } from '../domain/study.js';
@@ -22,6 +23,7 @@ import { type CompletionParts, completeStudy } from '../outbound/complete-study.
 import { type CompletionRules, judgeCompletion } from '../outbound/completion.js';
 import type { Feeding } from '../outbound/feeding.js';
 import { retryDelivery } from '../outbound/retry.js';
+import { exchangeAdvice } from './exchange-board.js';
 import type { RecordIndex } from './record-index.js';
 
 export interface OperationsParts {
@@ -36,6 +38,7 @@ export interface OperationsParts {
   readonly refusals: () => readonly RefusalView[];
   readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'overdue' | 'nowMs' | 'site'>>;
   readonly exchanges: () => Promise<readonly ExchangeView[]>;
+  readonly exchangeTypeOf: (name: string) => Exchange['type'] | undefined;
   readonly subscribe: Operations['subscribe'];
 }
 
@@ -51,7 +54,7 @@ export function createOperations(parts: OperationsParts): Operations {
         ? refusalAdvice(outbound.peers.get(record.peerId))
         : isOverdue(record, outbound.clock.now())
           ? overdueAdvice(outbound.peers.get(record.peerId))
-          : adviceFor(record.parked?.code ?? record.lastError?.code),
+          : deliveryAdvice(parts, record),
   });
   // Receipts come in envelopes too; nobody has to look at those that are well.
   const receptions = () =>
@@ -180,6 +183,14 @@ function isOverdue(record: Delivery, nowMs: number): boolean {
 function overdueAdvice(peer: Peer | undefined): string {
   const whom = peer === undefined ? 'the receiving site' : `${peer.name} (${peer.contact})`;
   return `ask ${whom} whether it arrived; retry sends it again if it is not there any more, which is harmless`;
+}
+
+function deliveryAdvice({ outbound, exchangeTypeOf }: OperationsParts, record: Delivery): string {
+  const error = record.parked ?? record.lastError;
+  const via = outbound.peers.get(record.peerId)?.via;
+  const type = via === undefined ? undefined : exchangeTypeOf(via);
+  if (error === undefined || type === undefined) return adviceFor(error?.code);
+  return exchangeAdvice(type, error.code);
 }
 
 function viaOf(peer: Peer | undefined): { via?: string } {

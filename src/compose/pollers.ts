@@ -16,8 +16,8 @@ const JITTER = 0.2;
 const LONG_POLL_MS = 30_000;
 /** A hub answers at once where envelopes wait that are on their way already, and when it is about to stop. */
 const BUSY_POLL_MS = 2_000;
-/** After failures a look comes less and less often, but not less often than this. */
-const LONGEST_WAIT_MS = 5 * 60_000;
+/** After failures a look comes less often: but whoever plugs the disk in again waits for no more than this. */
+const LONGEST_WAIT_MS = 60_000;
 /** Put on the queue at one look; the next one brings the rest. */
 const MAX_ENQUEUED = 500;
 
@@ -92,6 +92,8 @@ function waitMs({ type, pollMs }: Exchange, look: Look | undefined, failures: nu
     return keptUsWaiting ? 0 : Math.min(pollMs, BUSY_POLL_MS);
   }
   const nominal =
-    failures === 0 ? pollMs : Math.min(LONGEST_WAIT_MS, pollMs * 2 ** Math.min(failures - 1, 10));
+    failures === 0
+      ? pollMs
+      : Math.max(pollMs, Math.min(LONGEST_WAIT_MS, pollMs * 2 ** Math.min(failures - 1, 10)));
   return nominal * (1 - JITTER + 2 * JITTER * Math.random());
 }

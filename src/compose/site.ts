@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
+import type { Exchange } from '../domain/exchange.js';
 import type { Pacs, Peer } from '../domain/peer.js';
 import type { Reception } from '../domain/reception.js';
 import type { Log } from '../observe/log.js';
@@ -25,6 +26,7 @@ export interface SiteContext {
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly deliveries: RecordStore<Delivery>;
   readonly receptions: RecordStore<Reception>;
+  readonly exchanges: ReadonlyMap<string, Exchange>;
   readonly lines: Lines;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
@@ -68,6 +70,7 @@ export async function openSite(
     pacs: readPacs(settings),
     deliveries: openRecordStore<Delivery>(layout.deliveries, listeners.delivery),
     receptions: openRecordStore<Reception>(layout.receptions, listeners.reception),
+    exchanges,
     lines,
     hubTo(peerId) {
       const exchange = exchanges.get(peers.get(peerId)?.via ?? '');

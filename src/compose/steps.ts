@@ -46,6 +46,10 @@ export function outboundParts(site: SiteContext, producer: Producer): OutboundPa
       const priority = (await site.deliveries.read(id))?.priority;
       await producer.add(stage, id, priority === undefined ? {} : { priority });
     },
+    hurry: async (stage, id) => {
+      const priority = (await site.deliveries.read(id))?.priority;
+      await producer.promote(stage, id, priority === undefined ? {} : { priority });
+    },
   };
 }
 
@@ -160,9 +164,10 @@ function fetching(parts: FetchParts, board: ExchangeBoard): StageStep {
     return board.trouble(name, id, error);
   };
   return {
-    run(jobId, signal) {
+    async run(jobId, signal) {
       const { id, name } = parseNamedId(jobId);
-      return fetch(parts, name, id, signal);
+      await fetch(parts, name, id, signal);
+      await board.solved(name, id);
     },
     lane: async (jobId) => ({ name: parseNamedId(jobId).name }),
     retried: note,

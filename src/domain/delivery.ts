@@ -49,7 +49,7 @@ export interface Delivery {
   readonly lastError?: LastError;
   readonly refusal?: { readonly code: string; readonly message: string };
   readonly sealed?: Sealed;
-  /** Bytes that have left for the peer, all attempts together. */
+  /** Bytes of the archive that the far side is known to have. */
   readonly sentBytes?: number;
   readonly steps: readonly DeliveryStep[];
 }
@@ -58,8 +58,8 @@ export interface Sealed {
   /** Of the payload. */
   readonly sizeBytes: number;
   readonly manifestSha256: string;
-  /** The envelope for the hub that this one travels in. */
-  readonly outer?: { readonly id: EnvelopeId; readonly manifestSha256: string };
+  /** The envelope for the hub that this one travels in; `round` counts those before it, 0 when absent. */
+  readonly outer?: { readonly id: EnvelopeId; readonly manifestSha256: string; readonly round?: number };
 }
 
 export type DeliveryEvent =
@@ -97,8 +97,10 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
       return { ...free, parked: event.parking, steps };
     case 'retried':
       if (delivery.parked === undefined && !isUnanswered(delivery)) throw impossible(delivery, event);
-      // It may have been lost where it lay: ship asks, and sends it again if it is not there.
-      return { ...free, ...(isUnanswered(delivery) ? { carriage: 'sent' } : {}), steps };
+      // It may have been lost where it lay: ship asks, and sends it again if it is not there. Of what lay within another
+      // envelope a hub says nothing, and it takes that other one once: then seal makes a new one around it.
+      if (!isUnanswered(delivery)) return { ...free, steps };
+      return { ...free, carriage: delivery.sealed?.outer === undefined ? 'sent' : 'packed', steps };
     case 'verified':
       assertReceiptDue(delivery, event);
       return { ...free, receipt: 'verified', carriage: 'acknowledged', steps };

@@ -193,11 +193,15 @@ export const CODES = {
     'the peer cannot be reached',
     'check the network, and the peer’s url, port and firewall',
   ),
-  PEER_BUSY: row('transient', 'the peer asks to come back later', ''),
+  PEER_BUSY: row(
+    'transient',
+    'the peer asks to come back later',
+    'nothing, unless it lasts: then ask the people who run it; its disk may be full, or it has too many clients',
+  ),
   OUTSIDE_WINDOW: row(
     'transient',
     'the peer takes envelopes only in the time windows of its config',
-    'nothing: it goes out when the window opens; for a study that cannot wait, mark its route as stat',
+    'nothing: it goes out when the window opens; for one that cannot wait, widen peers[].windows and restart',
   ),
   QUOTA_EXCEEDED: row(
     'transient',

@@ -95,7 +95,10 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
     if (known !== undefined && known.manifestSha256 !== manifest.sha256) {
       throw new GatewayError('ENVELOPE_EXISTS', 'another envelope was deposited before under this id');
     }
-    if (known !== undefined && !isWanted(known)) return { id, created: false };
+    if (known !== undefined && !isWanted(known)) {
+      await waitAgain(known);
+      return { id, created: false };
+    }
     const atMs = parts.clock.now();
     if (!receiverIds.includes(parts.site.id)) {
       const steps = withForwardedSteps(trail, {
@@ -128,6 +131,18 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
       deposited(parcel);
     });
     return { id, created: true };
+  };
+
+  /** Brought again after it was parked for want of a taker: then its sender still wants it delivered. */
+  const waitAgain = async (known: Parcel): Promise<void> => {
+    const isExpired = ({ removed, boxes }: Parcel) =>
+      removed === undefined && Object.values(boxes).some(({ state }) => state === 'expired');
+    if (!isExpired(known)) return;
+    const parcel = await parts.parcels.update(known.id, (record) =>
+      isExpired(record) ? advanceParcel(record, { type: 'retried' }, parts.clock.now()) : record,
+    );
+    parts.log.info({ event: 'parcel.retried', parcel: known.id });
+    deposited(parcel);
   };
 
   const create = async (facts: {

@@ -147,9 +147,13 @@ async function claim(parts: HubParts, { memberId, bridgeId: by }: Caller, id: En
   const atMs = parts.clock.now();
   const known = await parts.parcels.read(id);
   if (known === undefined || !isWaitingFor(known, memberId)) throw notWaiting();
+  const box = boxOf(known, memberId);
+  // Who does not say which bridge it is claims nothing, and takes nothing that is claimed.
+  if (by === '' && box?.claim === undefined) return;
   const parcel = await parts.parcels.update(id, (record) => {
-    const box = isWaitingFor(record, memberId) ? boxOf(record, memberId) : undefined;
-    if (box === undefined || !isFreeFor(box, by, atMs) || isFreshlyClaimed(box, by, atMs)) return record;
+    const current = isWaitingFor(record, memberId) ? boxOf(record, memberId) : undefined;
+    if (current === undefined || !isFreeFor(current, by, atMs) || isFreshlyClaimed(current, by, atMs))
+      return record;
     return advanceParcel(record, { type: 'claimed', receiverId: memberId, by }, atMs);
   });
   if (!isWaitingFor(parcel, memberId)) throw notWaiting();

@@ -62,7 +62,7 @@ export async function mailReceipt(
 /** Forgets a letter; only when the record says that it was mailed, for a new one would be another envelope. */
 export async function discardLetter(parts: InboundParts, mail: Mail): Promise<void> {
   const id = letterOf(mail);
-  for (const each of [id, outerIdOf(id)]) {
+  for (const each of [id, outerIdOf(id, 0)]) {
     await discardFolder(parts.layout, parts.layout.sealedEnvelope(each));
   }
 }
@@ -125,8 +125,8 @@ async function sealForHub(
   const hub = parts.hubTo(peer.id);
   if (hub === undefined) return undefined;
   return (
-    (await sealedBefore(parts, outerIdOf(letterId))) ??
-    sealAround(parts.layout, letterId, {
+    (await sealedBefore(parts, outerIdOf(letterId, 0))) ??
+    sealAround(parts.layout, letterId, 0, {
       createdAtMs: parts.clock.now(),
       sender: parts.site,
       receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],

@@ -24,6 +24,8 @@ export interface OutboundParts {
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
   enqueue(stage: OutboundStage, id: EnvelopeId): Promise<void>;
+  /** The same, and at once, when it waits for a later time. @throws REDIS_UNAVAILABLE */
+  hurry(stage: OutboundStage, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -2,8 +2,9 @@
  * Derives from the disk what is still to be done, and puts it on the queues. Run at start and now and then: it makes
  * up for a crash between two lines, and for a Redis that forgot everything. Adding what is there already is harmless.
  */
-import { nextDeliveryStage } from '../domain/delivery.js';
+import { type Delivery, nextDeliveryStage } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import { windowState } from '../domain/time-window.js';
 import { type CompletionParts, openDeliveries } from './complete-study.js';
 import type { OutboundParts } from './parts.js';
 import { openReplacement } from './retry.js';
@@ -25,9 +26,16 @@ export async function recoverDeliveries(parts: OutboundParts, ids: readonly Enve
     const stage = nextDeliveryStage(delivery);
     if (stage === undefined) continue;
     unfinished += 1;
-    await parts.enqueue(stage, id);
+    if (waitsInVain(parts, delivery)) await parts.hurry(stage, id);
+    else await parts.enqueue(stage, id);
   }
   return unfinished;
+}
+
+/** For a time window that is open by now, or that the config has no more. */
+function waitsInVain(parts: OutboundParts, { peerId, lastError }: Delivery): boolean {
+  if (lastError?.code !== 'OUTSIDE_WINDOW') return false;
+  return windowState(parts.peers.get(peerId)?.limits.windows ?? [], parts.clock.now()).open;
 }
 
 /** Writes the delivery records that a crash kept from following their freeze. Only at start. */

@@ -5,13 +5,14 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
-import { advanceDelivery, type Delivery } from '../domain/delivery.js';
+import { advanceDelivery, type Delivery, type Sealed } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Instance } from '../domain/instance.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { sha256Hex } from '../jmix/digest.js';
 import type { PayloadFile, SealedEnvelope } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
+import { discardFolder, folderExists } from '../spool/envelope-store.js';
 import { readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
 import { sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
 import { type Draft, writeDraft } from './pack.js';
@@ -21,21 +22,42 @@ import { dueDelivery, type OutboundParts } from './parts.js';
 export async function seal(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['packed']);
   if (delivery !== undefined) {
-    const draft = (await readDraft(parts, id)) ?? (await writeDraft(parts, delivery, signal));
-    const { payloadSizeBytes, manifest } = await sealInstances(parts, delivery, draft, signal);
-    const outer = await sealForHub(parts, delivery, signal);
-    const sealed = {
-      sizeBytes: payloadSizeBytes,
-      manifestSha256: sha256Hex(manifest),
-      ...(outer === undefined ? {} : { outer }),
-    };
+    const sealed =
+      (await sealAgainForHub(parts, delivery, signal)) ?? (await sealAnew(parts, delivery, signal));
     await parts.deliveries.update(id, (record) =>
       advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now()),
     );
-    parts.log.info({ event: 'envelope.sealed', delivery: id, bytes: payloadSizeBytes });
+    parts.log.info({ event: 'envelope.sealed', delivery: id, bytes: sealed.sizeBytes });
     await rm(parts.layout.draft(id), { force: true });
   }
   await parts.enqueue('ship', id);
+}
+
+async function sealAnew(parts: OutboundParts, delivery: Delivery, signal: AbortSignal): Promise<Sealed> {
+  const draft = (await readDraft(parts, delivery.id)) ?? (await writeDraft(parts, delivery, signal));
+  const { payloadSizeBytes, manifest } = await sealInstances(parts, delivery, draft, signal);
+  const outer = await sealForHub(parts, delivery, 0, signal);
+  return {
+    sizeBytes: payloadSizeBytes,
+    manifestSha256: sha256Hex(manifest),
+    ...(outer === undefined ? {} : { outer }),
+  };
+}
+
+/** Another envelope around the same one, which the receiver may have already; undefined when that is not asked for. */
+async function sealAgainForHub(
+  parts: OutboundParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<Sealed | undefined> {
+  const before = delivery.sealed?.outer;
+  if (delivery.sealed === undefined || before === undefined) return undefined;
+  if (!(await folderExists(parts.layout.sealedEnvelope(delivery.id)))) return undefined;
+  const round = (before.round ?? 0) + 1;
+  const outer = await sealForHub(parts, delivery, round, signal);
+  await discardFolder(parts.layout, parts.layout.sealedEnvelope(before.id));
+  const { outer: _, ...inner } = delivery.sealed;
+  return { ...inner, ...(outer === undefined ? {} : { outer: { ...outer, round } }) };
 }
 
 async function readDraft(parts: OutboundParts, id: EnvelopeId): Promise<Draft | undefined> {
@@ -88,11 +110,12 @@ function extensionOf({ priority, addendumTo }: Delivery): Readonly<Record<string
 async function sealForHub(
   parts: OutboundParts,
   delivery: Delivery,
+  round: number,
   signal: AbortSignal,
 ): Promise<Travelling | undefined> {
   const hub = parts.hubTo(delivery.peerId);
   if (hub === undefined) return undefined;
-  return sealAround(parts.layout, delivery.id, {
+  return sealAround(parts.layout, delivery.id, round, {
     createdAtMs: parts.clock.now(),
     sender: parts.site,
     receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],

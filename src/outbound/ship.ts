@@ -81,11 +81,17 @@ async function put(
   signal: AbortSignal,
 ): Promise<void> {
   const pace = parts.lines.paceTo(delivery.peerId);
+  const before = delivery.sentBytes ?? 0;
+  let resumed = 0;
   let bytes = 0;
+  let sentBytes = before;
   try {
     await outbox.put(outgoing(parts, delivery), {
       signal,
       ...(pace === undefined ? {} : { pace }),
+      onResume: (count) => {
+        resumed = count;
+      },
       onBytes: (count) => {
         bytes += count;
       },
@@ -97,18 +103,20 @@ async function put(
         );
       },
     });
+    sentBytes = resumed + bytes;
   } catch (error) {
+    // What has left may have been lost; how much of it arrived shows at the next attempt.
+    sentBytes = Math.max(before, resumed);
     // Another envelope under our id is a refusal; the same one is what we wanted.
-    if (!(isGatewayError(error) && error.code === 'ENVELOPE_EXISTS')) throw afterProgress(error, bytes);
+    if (!(isGatewayError(error) && error.code === 'ENVELOPE_EXISTS')) {
+      const isFirst = delivery.lastError?.stage !== 'ship';
+      throw afterProgress(error, isFirst || resumed > before ? bytes : 0);
+    }
     if (!(await arrivedBefore(parts, outbox, { ...delivery, carriage: 'sent' }, signal))) throw error;
   } finally {
-    if (bytes > 0) {
-      const { sentBytes } = await parts.deliveries.update(delivery.id, (record) => ({
-        ...record,
-        sentBytes: (record.sentBytes ?? 0) + bytes,
-      }));
-      parts.log.info({ event: 'envelope.bytes_sent', delivery: delivery.id, bytes, sentBytes });
-    }
+    if (sentBytes !== before)
+      await parts.deliveries.update(delivery.id, (record) => ({ ...record, sentBytes }));
+    if (bytes > 0) parts.log.info({ event: 'envelope.bytes_sent', delivery: delivery.id, resumed, bytes });
   }
 }
 

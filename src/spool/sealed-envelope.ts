@@ -53,11 +53,13 @@ export interface Travelling {
 /**
  * Seals the envelope `sealed/<inner>.JMIX` into one for a hub. Its id follows from the inner one's, so that a repeated
  * run replaces what an earlier one left.
+ * @param round 0 for the first; a hub takes an id once, so what is sent to it again needs another
  * @param request what the outer envelope says: sender, the hub as its only receiver, keys
  */
 export async function sealAround(
   layout: Layout,
   inner: EnvelopeId,
+  round: number,
   request: Pick<
     SealRequest,
     'createdAtMs' | 'sender' | 'receivers' | 'recipientKey' | 'signingKey' | 'signal'
@@ -73,7 +75,7 @@ export async function sealAround(
       yield* (await openEnvelopeArchive(folder)).stream as AsyncIterable<Buffer>;
     },
   };
-  const id = outerIdOf(inner);
+  const id = outerIdOf(inner, round);
   const sealed = await sealToFolder(layout, {
     ...request,
     id,
@@ -85,8 +87,8 @@ export async function sealAround(
 }
 
 /** The id of the envelope that `sealAround` makes. */
-export function outerIdOf(inner: EnvelopeId): EnvelopeId {
-  return derivedId(inner, 'outer');
+export function outerIdOf(inner: EnvelopeId, round: number): EnvelopeId {
+  return derivedId(inner, round === 0 ? 'outer' : `outer ${round}`);
 }
 
 /** An id that follows from another one: always the same, and not to be guessed without it (RFC 9562 §5.8). */

@@ -20,6 +20,8 @@ export interface PutOptions {
   readonly signal: AbortSignal;
   /** Called at most once, when the last byte has left, before it is known what became of it; awaited. */
   readonly onSent?: () => Promise<void>;
+  /** Called with the number of bytes that the far side has already, before any leave; not where it has none. */
+  readonly onResume?: (count: number) => void;
   /** Called with the number of archive bytes that have just left this machine; those resumed over are not counted. */
   readonly onBytes?: (count: number) => void;
   /** How fast bytes may leave; as fast as they can when absent. */

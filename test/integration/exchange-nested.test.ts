@@ -9,6 +9,7 @@ import { GatewayError } from '../../src/errors/gateway-error.js';
 import { openEnvelopeArchive, unpackEnvelopeArchive } from '../../src/jmix/envelope-archive.js';
 import { openEnvelopeFolder } from '../../src/jmix/envelope-folder.js';
 import { openEnvelope } from '../../src/jmix/open.js';
+import { retryDelivery } from '../../src/outbound/retry.js';
 import { seal } from '../../src/outbound/seal.js';
 import { ship } from '../../src/outbound/ship.js';
 import { sweepStudies } from '../../src/outbound/sweep.js';
@@ -85,6 +86,19 @@ it('the hub opens the outer one with its key, and finds the inner archive byte f
     `files/${id}.JMIX.tar`,
   ]);
   expect(staging.files.get(`files/${id}.JMIX.tar`)).toEqual(await archiveOf(a, id));
+});
+
+it('one whose receipt does not come is put into another outer one, for a hub takes an id once', async () => {
+  const id = await nestingA.send('site-b');
+  const [first, within] = [await outerOf(id), await archiveOf(a, id)];
+  await rm(join(b.inboxFolder, archiveName(first)));
+  await retryDelivery(nestingA.outbound, id);
+  await nestingA.work();
+  const second = await outerOf(id);
+  expect(second).not.toBe(first);
+  expect(await readdir(b.inboxFolder)).toEqual([archiveName(second)]);
+  expect((await openAt(b, a)).staging.files.get(`files/${id}.JMIX.tar`)).toEqual(within);
+  expect(await sealedOf(a)).toEqual([`${id}.JMIX`, `${second}.JMIX`].sort());
 });
 
 it('nobody else opens it, nor sees in it whom it is for', async () => {

@@ -190,6 +190,17 @@ it('what nobody takes is parked, then removed, each with a line; a retry gives i
   expect(await codeOf(hub.gateway().retry(letter.id))).toBe('STATE_INVALID');
 });
 
+it('what was parked for want of a taker waits again when its sender brings it again', async () => {
+  hub = await makeHub({ settings: { hub: { expiryDays: 1 } } });
+  const letter = await sealLetter(root, SMALL);
+  await put(letter);
+  hub.time.ms += 1.1 * DAY_MS;
+  await hub.gateway().tick();
+  expect(await idsFor('site-b')).toEqual([]);
+  await put(letter);
+  expect(await idsFor('site-b')).toEqual([letter.id]);
+});
+
 it('whoever has it in hand when it expires may still say so', async () => {
   hub = await makeHub({ settings: { hub: { expiryDays: 1 } } });
   const letter = await sealLetter(root, SMALL);

@@ -61,6 +61,7 @@ async function writePart(
   const handle = await open(path, flags, 0o666);
   try {
     const offset = await syncedBytes(handle, mark);
+    if (offset > 0) options.onResume?.(offset);
     await sendBehind(offset, handle, envelope, options);
     await options.onSent?.();
     await handle.sync();

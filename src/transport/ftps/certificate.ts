@@ -36,7 +36,11 @@ export function checkCertificate(socket: TLSSocket, trust: FtpsOptions['trust'],
   if (resumable && socket.isSessionReused()) return;
   const fingerprint = (socket.getPeerCertificate().fingerprint256 ?? '').replaceAll(':', '').toLowerCase();
   if (trust.certificateFingerprints.includes(fingerprint)) return;
-  throw new GatewayError('PEER_UNTRUSTED', 'the certificate of the server is not a pinned one', {
-    facts: { fingerprint },
-  });
+  throw new GatewayError(
+    'PEER_UNTRUSTED',
+    `the certificate of the server is not a pinned one, but ${fingerprint}`,
+    {
+      facts: { fingerprint },
+    },
+  );
 }

@@ -32,8 +32,6 @@ export class FtpsConnection {
   features: ReadonlySet<string> = new Set();
   /** The server knows no EPSV, or no SIZE. */
   readonly lacks = new Set<'EPSV' | 'SIZE'>();
-  /** That have been found to be there. */
-  readonly knownFolders = new Set<string>();
   readonly #client: Client;
   readonly #lost: Promise<never>;
   #lose: (reason: GatewayError) => void = () => undefined;

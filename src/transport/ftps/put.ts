@@ -39,6 +39,7 @@ export async function putEnvelope(
     });
   }
   const offset = await offsetOf(connection, part, sizeBytes, envelope);
+  if (offset > 0) options.onResume?.(offset);
   let sent = false;
   const onSent = async () => {
     sent = true;

@@ -37,7 +37,6 @@ export async function sizeOf(connection: FtpsConnection, path: string): Promise<
  * @throws PEER_REFUSED when there is no such folder, or this account may not see it
  */
 async function assertFolder(connection: FtpsConnection, folder: string): Promise<void> {
-  if (connection.knownFolders.has(folder)) return;
   // RFC 959 §4.1.3, appendix II: the name in quotes, those in it doubled.
   const home = /^257[ -]"((?:[^"]|"")+)"/.exec((await connection.ask('PWD')).message)?.[1];
   const reply = await connection.ask(`CWD ${folder === '' ? '/' : folder}`);
@@ -52,7 +51,6 @@ async function assertFolder(connection: FtpsConnection, folder: string): Promise
   }
   if (reply.code >= 400) throw classifyReply(reply, 'CWD');
   if (home !== undefined) await connection.order(`CWD ${home.replaceAll('""', '"')}`);
-  connection.knownFolders.add(folder);
 }
 
 /**

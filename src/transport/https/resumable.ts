@@ -65,6 +65,7 @@ export async function putResumable(
 
   let looks = 1;
   let offset = await resumableOffset(peer, envelope, signal);
+  if (offset !== undefined && offset > 0) options.onResume?.(offset);
   while (offset !== sizeBytes) {
     if (offset === undefined) await create(peer, envelope, sizeBytes, signal);
     const from: number = offset ?? 0;
