@@ -1,6 +1,6 @@
 /** What holds a delivery up or pushes it on: its priority, its time window, and how much of it has left. */
 import { el } from './dom.js';
-import { bytes, bytesOf, hour, sentence } from './format.js';
+import { bytesOf, hour, sentence } from './format.js';
 import { chip } from './parts.js';
 
 /** The bridge looks at the clock again after a day at the latest: a window that opens later has its date in words. */
@@ -23,17 +23,18 @@ export function windowWords({ lastError }) {
   return ['Waits for its time window, which opens ', hour(nextAttemptAtMs)];
 }
 
-/** How much has left already, while the last byte is still here: after a failure it goes on from there. */
+/** How much the far side is known to have, while it does not have all: after a failure it goes on from there. */
 export function sendingBar({ carriage, sealed, sentBytes = 0 }) {
   if (carriage !== 'sealed' || sealed === undefined || sentBytes === 0) return '';
-  // A far side that keeps no half of an envelope gets it anew, so that more may have left than there is.
-  if (sentBytes > sealed.sizeBytes) {
-    return el('span', { class: 'sub' }, `${bytes(sentBytes)} sent, all attempts together`);
-  }
   return el(
     'span',
     { class: 'outcome' },
-    el('progress', { max: sealed.sizeBytes, value: sentBytes, 'aria-label': 'has left' }),
+    // The archive is a little larger than the payload.
+    el('progress', {
+      max: sealed.sizeBytes,
+      value: Math.min(sentBytes, sealed.sizeBytes),
+      'aria-label': 'has arrived there',
+    }),
     el('span', { class: 'outcome-count' }, `${bytesOf(sentBytes, sealed.sizeBytes)} sent`),
   );
 }

@@ -34,7 +34,7 @@ export function deliveryStory(record, busy) {
       ['Study Instance UID', copyable(record.studyInstanceUid, 'the Study Instance UID')],
       ['Goes by way of', record.via],
       ['Sealed', record.sealed && bytes(record.sealed.sizeBytes)],
-      ['Sent', record.sentBytes && `${bytes(record.sentBytes)}, all attempts together`],
+      ['Arrived there', record.sentBytes && bytes(record.sentBytes)],
       ['Manifest SHA-256', record.sealed && el('code', {}, record.sealed.manifestSha256)],
       ['Addendum to', linkTo(record.addendumTo)],
       ['Replaces', linkTo(record.replaces)],
