@@ -3,17 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
+import { DIALECT_NAMES, type DialectName } from '../domain/peer.js';
 import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import {
-  AUDIT_FILE,
-  envelopeFolderName,
-  MANIFEST_FILE,
-  MANIFEST_JWS,
-  SEALED_PAYLOAD,
-} from '../jmix/envelope-names.js';
+import { DIALECT_OF } from '../jmix/dialect.js';
+import { AUDIT_FILE, envelopeFolderName, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
 import { type PayloadFile, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
@@ -30,6 +26,7 @@ interface SealOptions extends JsonOption {
   readonly receiverId: string;
   readonly receiverName?: string;
   readonly out: string;
+  readonly dialect: DialectName;
 }
 
 const READ_BYTES = 1024 * 1024;
@@ -45,6 +42,14 @@ export function sealCommand(): Command {
     .option('--sender-name <name>', 'our name')
     .option('--receiver-name <name>', 'the receiver’s name')
     .requiredOption('--out <dir>', 'folder in which <id>.JMIX is made')
+    .addOption(
+      new Option(
+        '--dialect <name>',
+        'the software that is to open it: canon is the specification’s own words',
+      )
+        .choices(DIALECT_NAMES)
+        .default('canon'),
+    )
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SealOptions) => {
       const recipientKey = await readPublicKey(options.to, 'encryption');
@@ -68,7 +73,11 @@ export function sealCommand(): Command {
           files: payloadFiles(input),
           recipientKey,
           signingKey,
-          payloadSink: createWriteStream(join(folder, SEALED_PAYLOAD), { flags: 'wx', mode: 0o600 }),
+          dialect: options.dialect,
+          payloadSink: createWriteStream(join(folder, DIALECT_OF[options.dialect].sealedFileName), {
+            flags: 'wx',
+            mode: 0o600,
+          }),
           onProgress: (bytes) => progress.update(Math.min(bytes, total)),
         });
         await writeFile(join(folder, MANIFEST_FILE), sealed.manifest);

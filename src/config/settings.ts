@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isAeTitle } from '../domain/ae-title.js';
+import { DIALECT_NAMES } from '../domain/peer.js';
 import { PRIORITIES } from '../domain/priority.js';
 import { isTimeWindow } from '../domain/time-window.js';
 
@@ -167,6 +168,12 @@ const peer = z.strictObject({
     .describe('its API, https://host:port; absent: it is reached via an exchange, or only sends to us'),
   via: pacsName.optional().describe('the exchange that envelopes for it are put into, instead of a url'),
   encryptionKey: publicKey.optional().describe('its X25519 public key; absent: it only sends to us'),
+  dialect: z
+    .enum(DIALECT_NAMES)
+    .default('canon')
+    .describe(
+      'what studies for it are sealed as; canon: the specification’s own words, for another bridge and jmix-php; js, rs, php: so that jmix-js, jmix-rs or jmix-php opens them',
+    ),
   signingKeys: z
     .array(publicKey)
     .default([])

@@ -3,6 +3,11 @@ import type { KeyObject } from 'node:crypto';
 import type { AeAddress, AeTitle } from './ae-title.js';
 import type { TimeWindow } from './time-window.js';
 
+/** Whose words an envelope is written in: the specification's own, or those of jmix-js, jmix-rs, jmix-php. */
+export const DIALECT_NAMES = ['canon', 'js', 'rs', 'php'] as const;
+
+export type DialectName = (typeof DIALECT_NAMES)[number];
+
 /** Another bridge. */
 export interface Peer {
   /** Organisation id: `sender.id` and `receiver[].id` of its manifests. */
@@ -15,6 +20,8 @@ export interface Peer {
   readonly via?: string;
   /** X25519 public key that studies for it are sealed to; absent for a peer that only sends to us. */
   readonly encryptionKey?: KeyObject;
+  /** What studies for it are sealed as; `canon` when absent. */
+  readonly dialect?: DialectName;
   /** Ed25519 public keys pinned for its signatures. */
   readonly signingKeys: readonly KeyObject[];
   /** SHA-256 fingerprints of its TLS certificate: 64 lower hex digits. */

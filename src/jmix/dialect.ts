@@ -1,14 +1,23 @@
 /**
  * Every choice that the JMIX specification leaves open, or that its libraries make differently, as one record per
- * dialect. `canon` is the profile this bridge writes: the specification's own words wherever it says something, and
- * jmix-php's choice where it is silent, so that at least one library in the field opens what we seal. Reading knows
- * all four; which one an envelope is in is recognised, never configured.
+ * dialect. `canon` is the profile this bridge writes by default: the specification's own words wherever it says
+ * something, and jmix-php's choice where it is silent, so that at least one library in the field opens what we seal.
+ * The other three are written for a receiver whose software knows nothing else. Reading knows all four; which one an
+ * envelope is in is recognised, never configured.
+ *
+ * A record holds what the library's reader insists on, and no more: where a library writes less than its reader takes
+ * (an assertion that leaves the payload out, no signature at all, the patient in the manifest), we write our own. Every
+ * envelope of ours carries manifest.jws, which covers the payload whatever the dialect.
  */
+import type { DialectName } from '../domain/peer.js';
 
-export type DialectName = 'canon' | 'js' | 'rs' | 'php';
+export type { DialectName };
 
 /** The four definitions of `security.payload_hash` in use; payload-hash.ts computes them. */
 export type PayloadHashRule = 'sha256-ciphertext' | 'sha256-tar' | 'tree-lines' | 'tree-concat';
+
+/** Those that a sealed payload's hash can follow: `tree-lines` needs folders, which our tar has none of. */
+export type SealedPayloadHashRule = Exclude<PayloadHashRule, 'tree-lines'>;
 
 export interface Dialect {
   readonly name: DialectName;
@@ -17,20 +26,23 @@ export interface Dialect {
   readonly sealedFileName: 'payload.encrypted' | 'payload.enc';
   /** What stands before every name in the payload tar. */
   readonly tarRoot: '' | 'payload/';
-  readonly sealedPayloadHash: PayloadHashRule;
+  readonly sealedPayloadHash: SealedPayloadHashRule;
   readonly plainPayloadHash: PayloadHashRule;
-  /** The order of the paths under a tree hash; they differ only beyond U+FFFF. */
+  /** The order of the paths under a tree hash, and in our tar; they differ only beyond U+FFFF. */
   readonly pathOrder: 'bytes' | 'utf16';
-  /** `js`: jmix_version, envelope_id, created_at, receivers. */
+  /** `js`: jmix_version, envelope_id, created_at, receivers; and metadata.json by no schema. */
   readonly manifestKeys: 'specification' | 'js';
   /** Blanks per level in manifest.json: the only visible difference between canon and php envelopes. */
   readonly manifestIndent: 2 | 4;
-  /** `hash` in files.json. */
+  /** `hash` in files.json; `none`: there is no files.json. */
   readonly filesListHash: 'bare' | 'prefixed' | 'none';
-  /** What the sender assertion signs when the payload is sealed; manifest paths with dots. Empty: no assertion. */
+  /**
+   * What the sender assertion signs when the payload is sealed; manifest paths with dots. Empty: no assertion. Only
+   * paths to scalars, so that every canonical form in use gives the same bytes to sign.
+   */
   readonly assertedFields: readonly string[];
   /** The header of manifest.jws, before `kid`. */
-  readonly jwsHeader: Readonly<Record<string, string>> | undefined;
+  readonly jwsHeader: Readonly<Record<string, string>>;
   readonly firstAuditEvent: string;
 }
 
@@ -60,7 +72,10 @@ export const CANON: Dialect = {
   firstAuditEvent: 'created',
 };
 
-/** jmix-php 0.4. Its own assertions bind nothing unless their paths start with `manifest.`; see assertion.ts. */
+/**
+ * jmix-php 0.4. Its own assertions bind nothing unless their paths start with `manifest.`, and it takes none that bind
+ * otherwise (see assertion.ts), so the JWS signs alone.
+ */
 export const PHP: Dialect = {
   ...CANON,
   name: 'php',
@@ -70,7 +85,10 @@ export const PHP: Dialect = {
   jwsHeader: { alg: 'EdDSA', typ: 'JWT' },
 };
 
-/** jmix-rs 0.3, also inside harmony 0.4. */
+/**
+ * jmix-rs 0.3, also inside harmony 0.4. By default it asserts `sender.id`, `sender.name`, `manifest.id` and `timestamp`,
+ * under which the payload can be exchanged; it verifies any path that leads somewhere, so we sign the canonical ones.
+ */
 export const RS: Dialect = {
   ...CANON,
   name: 'rs',
@@ -79,11 +97,10 @@ export const RS: Dialect = {
   sealedPayloadHash: 'sha256-tar',
   plainPayloadHash: 'tree-concat',
   filesListHash: 'prefixed',
-  assertedFields: ['sender.id', 'sender.name', 'manifest.id', 'timestamp'],
   jwsHeader: { alg: 'EdDSA', typ: 'JWS', crv: 'Ed25519' },
 };
 
-/** jmix-js 0.2. */
+/** jmix-js 0.2. It knows no signatures: assertions would be nothing to it, the JWS is for those who look. */
 export const JS: Dialect = {
   ...CANON,
   name: 'js',
@@ -95,12 +112,14 @@ export const JS: Dialect = {
   manifestKeys: 'js',
   filesListHash: 'none',
   assertedFields: [],
-  jwsHeader: undefined,
   firstAuditEvent: 'envelope_created',
 };
 
 /** In the order in which reading tries them. */
 export const DIALECTS: readonly Dialect[] = [CANON, PHP, RS, JS];
+
+/** The record of that name. */
+export const DIALECT_OF: Readonly<Record<DialectName, Dialect>> = { canon: CANON, js: JS, rs: RS, php: PHP };
 
 /** The HKDF infos in use, each once: canon and php share theirs. */
 export const HKDF_INFOS: readonly string[] = [...new Set(DIALECTS.map((dialect) => dialect.hkdfInfo))];

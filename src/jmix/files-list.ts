@@ -4,7 +4,7 @@
  * may; but what a list says must be so.
  */
 import { GatewayError } from '../errors/gateway-error.js';
-import { CANON } from './dialect.js';
+import { CANON, type Dialect } from './dialect.js';
 import { formatPayloadHash, parseSha256 } from './digest.js';
 import { assertSchema } from './published-schemas.js';
 import { isJsonObject, type JsonValue, parseStrictJson } from './strict-json.js';
@@ -26,23 +26,30 @@ export interface ListedFile {
   readonly sizeBytes?: number;
 }
 
-/** The bytes of files.json. Their number depends on names and sizes only. */
-export function formatFilesList(entries: readonly FileEntry[]): Buffer {
+/** How a dialect writes files.json. */
+export type FilesListForm = Pick<Dialect, 'filesListHash' | 'manifestIndent'>;
+
+/** The bytes of files.json. Their number depends on form, names and sizes only. */
+export function formatFilesList(entries: readonly FileEntry[], form: FilesListForm = CANON): Buffer {
   const document = entries.map((entry) => ({
     file: entry.file,
-    hash: CANON.filesListHash === 'prefixed' ? formatPayloadHash(entry.sha256) : entry.sha256,
+    hash: form.filesListHash === 'prefixed' ? formatPayloadHash(entry.sha256) : entry.sha256,
     size_bytes: entry.sizeBytes,
   }));
   assertSchema('files', document, 'FAULT');
-  return Buffer.from(JSON.stringify(document, null, CANON.manifestIndent));
+  return Buffer.from(JSON.stringify(document, null, form.manifestIndent));
 }
 
 /** How long files.json will be, before any hash is known. */
 export function filesListSize(
   entries: readonly { readonly file: string; readonly sizeBytes: number }[],
+  form: FilesListForm = CANON,
 ): number {
   const sha256 = '0'.repeat(64);
-  return formatFilesList(entries.map(({ file, sizeBytes }) => ({ file, sha256, sizeBytes }))).length;
+  return formatFilesList(
+    entries.map(({ file, sizeBytes }) => ({ file, sha256, sizeBytes })),
+    form,
+  ).length;
 }
 
 /** @throws METADATA_INVALID when it is not strict JSON, does not conform to the published schema, or has an odd hash */

@@ -1,5 +1,5 @@
 /**
- * manifest.json (JMIX manifest), both directions: the model, writing in the canonical profile, and reading with every
+ * manifest.json (JMIX manifest), both directions: the model, writing in the receiver's dialect, and reading with every
  * check that needs nothing but the bytes. What we write holds no personal data. Signatures are not checked here; the
  * deviations of foreign writers are understood in manifest-deviations.ts.
  */
@@ -84,15 +84,25 @@ export interface ManifestDraft {
   readonly extensions?: JsonObject;
 }
 
+/** What four members are called; the others have one name. */
+const MEMBER_NAMES = {
+  specification: { version: 'version', id: 'id', timestamp: 'timestamp', receiver: 'receiver' },
+  js: { version: 'jmix_version', id: 'envelope_id', timestamp: 'created_at', receiver: 'receivers' },
+} as const satisfies Record<Dialect['manifestKeys'], unknown>;
+
 /** The manifest as a document, complete but for the sender assertion, which is made over it. */
-export function buildManifest(draft: ManifestDraft): JsonObject {
+export function buildManifest(
+  draft: ManifestDraft,
+  keys: Dialect['manifestKeys'] = CANON.manifestKeys,
+): JsonObject {
+  const names = MEMBER_NAMES[keys];
   return {
-    version: JMIX_VERSION,
-    id: draft.id,
-    timestamp: formatTimestamp(draft.createdAtMs),
+    [names.version]: JMIX_VERSION,
+    [names.id]: draft.id,
+    [names.timestamp]: formatTimestamp(draft.createdAtMs),
     sender: formatEntity(draft.sender),
     ...(draft.requester === undefined ? {} : { requester: formatEntity(draft.requester) }),
-    receiver: draft.receivers.map(formatEntity),
+    [names.receiver]: draft.receivers.map(formatEntity),
     security: {
       classification: draft.classification,
       payload_hash: draft.payloadHash,
@@ -105,16 +115,22 @@ export function buildManifest(draft: ManifestDraft): JsonObject {
 
 /**
  * The final bytes of manifest.json; `assertion` becomes the sender's.
- * @throws MANIFEST_INVALID when the result does not conform to the published schema
+ * @throws MANIFEST_INVALID when the result does not conform to the published schema; with the member names of jmix-js,
+ *   when it would not with the specification's
  */
-export function formatManifest(document: JsonObject, assertion: JsonObject | undefined): Buffer {
+export function formatManifest(
+  document: JsonObject,
+  assertion: JsonObject | undefined,
+  form: Pick<Dialect, 'manifestKeys' | 'manifestIndent'> = CANON,
+): Buffer {
   const sender = document['sender'];
   const signed =
     assertion === undefined || !isJsonObject(sender)
       ? document
       : { ...document, sender: { ...sender, assertion } };
-  assertSchema('manifest', signed, 'MANIFEST_INVALID');
-  return Buffer.from(JSON.stringify(signed, null, CANON.manifestIndent));
+  const shape = form.manifestKeys === 'js' ? toSpecificationShape(signed).shape : signed;
+  assertSchema('manifest', shape, 'MANIFEST_INVALID');
+  return Buffer.from(JSON.stringify(signed, null, form.manifestIndent));
 }
 
 /**

@@ -67,9 +67,15 @@ export interface ParsedMetadata {
 
 /**
  * The bytes of metadata.json.
- * @throws METADATA_INVALID when the result does not conform to the published schema
+ * @throws METADATA_INVALID when the result does not conform to the published schema; for jmix-js, which has none, when
+ *   the specification's document would not
  */
-export function formatMetadata(metadata: JmixMetadata, id: EnvelopeId, createdAtMs: number): Buffer {
+export function formatMetadata(
+  metadata: JmixMetadata,
+  id: EnvelopeId,
+  createdAtMs: number,
+  form: Pick<Dialect, 'manifestKeys' | 'manifestIndent'> = CANON,
+): Buffer {
   const { patient, studies, report, extensions } = metadata;
   const document = {
     version: JMIX_VERSION,
@@ -87,9 +93,10 @@ export function formatMetadata(metadata: JmixMetadata, id: EnvelopeId, createdAt
     extensions,
   };
   // JSON.stringify leaves absent members out, so what is checked is read back from what is written.
-  const bytes = Buffer.from(JSON.stringify(document, null, CANON.manifestIndent));
+  const bytes = Buffer.from(JSON.stringify(document, null, form.manifestIndent));
   assertSchema('metadata', JSON.parse(bytes.toString()), 'METADATA_INVALID');
-  return bytes;
+  if (form.manifestKeys === 'specification') return bytes;
+  return Buffer.from(JSON.stringify(toJsDocument(metadata), null, form.manifestIndent));
 }
 
 /**
@@ -110,7 +117,7 @@ export function readMetadata(bytes: Buffer, keys: Dialect['manifestKeys']): Pars
   return { model: fromDocument(document), document, conforms: true };
 }
 
-function formatStudy(study: JmixStudy): unknown {
+function formatStudy(study: JmixStudy) {
   return {
     study_description: study.studyDescription,
     study_uid: study.studyUid,
@@ -145,6 +152,32 @@ function fromDocument(document: JsonObject): JmixMetadata {
   };
 }
 
+/** The document of jmix-js: what it copies of its config, then what it reads from the DICOM files. */
+function toJsDocument({ patient, studies, extensions }: JmixMetadata): unknown {
+  const { id, dob, sex, identifiers } = patient;
+  const series = formatStudy(studies ?? {}).series ?? [];
+  return {
+    patient: { name: nameText(patient.name), id, dob, sex, identifiers },
+    study: { description: studies?.studyDescription, uid: studies?.studyUid },
+    dicom: {
+      study_description: studies?.studyDescription,
+      study_uid: studies?.studyUid,
+      modalities: [...new Set(series.map(({ modality }) => modality))],
+      series_count: series.length,
+      instance_count: series.reduce((sum, { instance_count }) => sum + (instance_count ?? 0), 0),
+      series,
+    },
+    custom_metadata: extensions ?? {},
+  };
+}
+
+/** `Dr Jane Brown Jr`, where there is no text that says it. */
+function nameText(name: HumanName | undefined): string | undefined {
+  if (name === undefined || name.text !== undefined) return name?.text;
+  const parts = [name.prefix, ...(name.given ?? []), name.family, name.suffix];
+  return parts.filter((part) => part !== undefined && part !== '').join(' ');
+}
+
 /** jmix-js: the name is a string, the study stands under `study` and `dicom`. Its dates and series are not reliable. */
 function fromJsDocument(document: JsonObject): JmixMetadata {
   const patient = object(document['patient']);
@@ -152,6 +185,7 @@ function fromJsDocument(document: JsonObject): JmixMetadata {
   const name = text(patient['name']);
   const sex = text(patient['sex']);
   const id = text(patient['id']);
+  const extensions = object(document['custom_metadata']);
   if (id === undefined) throw new GatewayError('METADATA_INVALID', 'metadata.json has no patient id');
   return {
     patient: {
@@ -163,6 +197,7 @@ function fromJsDocument(document: JsonObject): JmixMetadata {
       }),
     },
     studies: defined({ studyDescription: text(study['description']), studyUid: text(study['uid']) }),
+    ...(Object.keys(extensions).length === 0 ? {} : { extensions }),
   };
 }
 

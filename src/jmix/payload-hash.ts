@@ -2,10 +2,10 @@
  * The definitions of `payload_hash` in use, over files instead of folders. The specification defines it for a payload
  * that is not sealed as `tree-lines` (path, size and hash of each file, path of each folder, sorted, one per line), and
  * for a sealed one as SHA-256 of the sealed file; jmix-js and jmix-rs use `tree-concat`, jmix-rs SHA-256 of the tar.
- * The last two need no more than a plain hash in the stream and stand in open-sealed.ts.
+ * The last two need no more than a plain hash in the stream; for opening they stand in open-sealed.ts.
  */
 import { createHash } from 'node:crypto';
-import type { Dialect } from './dialect.js';
+import type { Dialect, SealedPayloadHashRule } from './dialect.js';
 import { sha256Hex } from './digest.js';
 import type { FileEntry } from './files-list.js';
 
@@ -55,3 +55,32 @@ export function createTreeConcatHash(): TreeConcatHash {
     finish: () => hash.digest('hex'),
   };
 }
+
+/** Takes a sealed payload's hash while it passes. Each rule looks at one of the three, and lets the others go by. */
+export interface SealingHash {
+  /** The next file's name, then its bytes; files must come in path order. */
+  beginFile(name: string): void;
+  updateFile(chunk: Buffer): void;
+  /** Before encryption. */
+  updateTar(chunk: Buffer): void;
+  updateCiphertext(chunk: Buffer): void;
+  /** 64 digits of lower hex. */
+  finish(): string;
+}
+
+/** For one payload. */
+export function createSealingHash(rule: SealedPayloadHashRule): SealingHash {
+  if (rule === 'tree-concat') {
+    const tree = createTreeConcatHash();
+    return { ...UNHASHED, beginFile: tree.begin, updateFile: tree.update, finish: tree.finish };
+  }
+  const hash = createHash('sha256');
+  const update = (chunk: Buffer): void => void hash.update(chunk);
+  const finish = (): string => hash.digest('hex');
+  return rule === 'sha256-tar'
+    ? { ...UNHASHED, updateTar: update, finish }
+    : { ...UNHASHED, updateCiphertext: update, finish };
+}
+
+const ignore = (): void => undefined;
+const UNHASHED = { beginFile: ignore, updateFile: ignore, updateTar: ignore, updateCiphertext: ignore };

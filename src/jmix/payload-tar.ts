@@ -4,13 +4,14 @@
  *
  * Order: by bytes, but files.json comes behind every file whose hash it lists. By bytes it would stand before files/…
  * and preview/…, and their hashes would have to be known before their turn, which would need a second pass; readers take
- * any order. A payload of dicom/… alone is in byte order throughout.
+ * any order. A payload of dicom/… alone is in byte order throughout. Dialects that order by UTF-16 have no files.json.
  */
 import { GatewayError } from '../errors/gateway-error.js';
-import { CANON } from './dialect.js';
+import { CANON, type Dialect } from './dialect.js';
 import { assertSafeName } from './entry-name.js';
 import { FILES_LIST } from './files-list.js';
 import { METADATA_FILE } from './metadata.js';
+import { inPathOrder } from './payload-hash.js';
 import { formatTarHeader, paddedSize, TAR_BLOCK_BYTES, TAR_END_BYTES } from './tar-header.js';
 
 /** Where a payload's files may lie (JMIX envelope). */
@@ -31,8 +32,11 @@ export function payloadTarSize(files: readonly { readonly sizeBytes: number }[])
 }
 
 /** The files in the order above. */
-export function inPayloadOrder<T extends { readonly name: string }>(files: readonly T[]): T[] {
-  const sorted = [...files].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+export function inPayloadOrder<T extends { readonly name: string }>(
+  files: readonly T[],
+  order: Dialect['pathOrder'] = CANON.pathOrder,
+): T[] {
+  const sorted = inPathOrder(files, (file) => file.name, order);
   const lists = sorted.filter((file) => file.name === FILES_LIST);
   const others = sorted.filter((file) => file.name !== FILES_LIST);
   // metadata.json is known beforehand, so files.json may stay in front of it.
@@ -46,9 +50,10 @@ export function inPayloadOrder<T extends { readonly name: string }>(files: reado
  */
 export async function* writePayloadTar(
   files: readonly PayloadTarFile[],
+  root: Dialect['tarRoot'] = CANON.tarRoot,
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const file of files) {
-    yield formatTarHeader(`${CANON.tarRoot}${file.name}`, file.sizeBytes);
+    yield formatTarHeader(`${root}${file.name}`, file.sizeBytes);
     let written = 0;
     for await (const chunk of file.open()) {
       written += chunk.length;

@@ -1,6 +1,6 @@
 /**
- * Seals a payload to one recipient (JMIX envelope and security; canonical profile of dialect.ts): one streaming pass
- * over the files makes the tar, encrypts it, and takes every hash; then the manifest is made, asserted and signed.
+ * Seals a payload to one recipient (JMIX envelope and security), in any dialect of dialect.ts: one streaming pass over
+ * the files makes the tar, encrypts it, and takes every hash; then the manifest is made, asserted and signed.
  * Always a new ephemeral key and IV, so a seal is never resumed, only repeated. Writes to the caller's sink only.
  */
 import { createHash, type KeyObject, randomBytes } from 'node:crypto';
@@ -11,7 +11,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { signAssertion } from './assertion.js';
 import { createdEntry, formatAuditTrail } from './audit-trail.js';
 import { classifyEnvelopeError } from './classify.js';
-import { CANON } from './dialect.js';
+import { DIALECT_OF, type Dialect, type DialectName } from './dialect.js';
 import { formatPayloadHash } from './digest.js';
 import { type EncryptionParameters, IV_BYTES } from './encryption-parameters.js';
 import { createNameRegister } from './entry-name.js';
@@ -23,6 +23,7 @@ import { buildManifest, type Classification, type Entity, formatManifest } from 
 import { signCompactJws } from './manifest-jws.js';
 import { formatMetadata, type JmixMetadata, METADATA_FILE } from './metadata.js';
 import { createEncryptor, GCM_MAX_BYTES } from './payload-cipher.js';
+import { createSealingHash, type SealingHash } from './payload-hash.js';
 import {
   assertSealableName,
   inPayloadOrder,
@@ -59,11 +60,14 @@ export interface SealRequest {
   readonly recipientKey: KeyObject;
   /** Ed25519, private. */
   readonly signingKey: KeyObject;
-  /** Takes the sealed file; is ended on success, destroyed on failure. */
+  /** `canon` by default. */
+  readonly dialect?: DialectName;
+  /** Takes the sealed file, which its dialect names; is ended on success, destroyed on failure. */
   readonly payloadSink: Writable;
   readonly signal?: AbortSignal;
   /** Called with the bytes sealed so far. */
   readonly onProgress?: (bytes: number) => void;
+  /** Stands in the assertion; dialects that have none cannot say it. */
   readonly assertionExpiresAtMs?: number;
 }
 
@@ -76,7 +80,7 @@ export interface SealedEnvelope {
   readonly payloadSizeBytes: number;
   /** As in the manifest, `sha256:` and hex. */
   readonly payloadHash: string;
-  /** What files.json lists: everything in the payload but files.json. */
+  /** What files.json lists, or would: everything in the payload but files.json. */
   readonly files: readonly FileEntry[];
 }
 
@@ -90,22 +94,32 @@ const READ_AHEAD_PIECES = 8;
  */
 export async function sealEnvelope(request: SealRequest): Promise<SealedEnvelope> {
   try {
-    const sealingKey = agreeSealingKey(request.recipientKey, CANON.hkdfInfo);
-    return await sealWith(request, sealingKey, randomBytes(IV_BYTES));
+    const dialect = DIALECT_OF[request.dialect ?? 'canon'];
+    const sealingKey = agreeSealingKey(request.recipientKey, dialect.hkdfInfo);
+    return await sealWith(request, dialect, sealingKey, randomBytes(IV_BYTES));
   } catch (error) {
     await destroyed(request.payloadSink);
     throw classifyEnvelopeError(error, request.signal);
   }
 }
 
-async function sealWith(request: SealRequest, sealingKey: SealingKey, iv: Buffer): Promise<SealedEnvelope> {
-  const metadata = formatMetadata(request.metadata, request.id, request.createdAtMs);
-  const audit = formatAuditTrail([createdEntry(request.sender, request.createdAtMs)]);
+async function sealWith(
+  request: SealRequest,
+  dialect: Dialect,
+  sealingKey: SealingKey,
+  iv: Buffer,
+): Promise<SealedEnvelope> {
+  const metadata = formatMetadata(request.metadata, request.id, request.createdAtMs, dialect);
+  const created = createdEntry(request.sender, request.createdAtMs);
+  const audit = formatAuditTrail([{ ...created, event: dialect.firstAuditEvent }]);
   const extensions = toJson(request.extensions);
   assertFiles(request);
 
   const hashes = new Map<string, string>();
-  const files = payloadFiles(request.files, metadata, hashes);
+  const payloadHasher = createSealingHash(dialect.sealedPayloadHash);
+  const files = payloadFiles(request.files, metadata, hashes, dialect).map((file) =>
+    watched(file, payloadHasher),
+  );
   const payloadSizeBytes = payloadTarSize(files);
   if (payloadSizeBytes > GCM_MAX_BYTES) {
     throw new GatewayError(
@@ -115,19 +129,21 @@ async function sealWith(request: SealRequest, sealingKey: SealingKey, iv: Buffer
   }
 
   const encryptor = createEncryptor(sealingKey.key, iv);
-  const ciphertextHash = createHash('sha256');
   let sealed = 0;
   const encrypt = async function* (tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
     for await (const plain of tar) {
+      payloadHasher.updateTar(plain);
       const chunk = encryptor.encrypt(plain);
-      ciphertextHash.update(chunk);
+      payloadHasher.updateCiphertext(chunk);
       sealed += chunk.length;
       yield chunk;
       request.onProgress?.(sealed);
     }
   };
   // The stream in front reads ahead, so that the next files are opened while these bytes are encrypted.
-  const tar = Readable.from(gathered(writePayloadTar(files)), { highWaterMark: READ_AHEAD_PIECES });
+  const tar = Readable.from(gathered(writePayloadTar(files, dialect.tarRoot)), {
+    highWaterMark: READ_AHEAD_PIECES,
+  });
   await pipeline(
     tar,
     encrypt,
@@ -140,36 +156,58 @@ async function sealWith(request: SealRequest, sealingKey: SealingKey, iv: Buffer
     iv,
     authTag: encryptor.finish(),
   };
-  const payloadHash = formatPayloadHash(ciphertextHash.digest('hex'));
-  const manifest = signedManifest(request, extensions, payloadHash, encryption);
+  const payloadHash = formatPayloadHash(payloadHasher.finish());
+  const manifest = signedManifest(request, dialect, extensions, payloadHash, encryption);
   const jws = signCompactJws(manifest, request.signingKey, {
-    ...CANON.jwsHeader,
+    ...dialect.jwsHeader,
     kid: keyFingerprint(request.signingKey),
   });
   return { manifest, jws, audit, payloadSizeBytes, payloadHash, files: listedEntries(files, hashes) };
 }
 
-/** The payload in the tar's order, with files.json, whose bytes exist only in its turn, when every hash is known. */
+/**
+ * The payload in the tar's order, with files.json where the dialect has one; its bytes exist only in its turn, when
+ * every hash is known.
+ */
 function payloadFiles(
   given: readonly PayloadFile[],
   metadata: Buffer,
   hashes: Map<string, string>,
+  dialect: Dialect,
 ): readonly PayloadTarFile[] {
   const document = { name: METADATA_FILE, sizeBytes: metadata.length, open: () => oneChunk(metadata) };
   // metadata.json comes behind files.json, but its bytes are here already.
   hashes.set(METADATA_FILE, createHash('sha256').update(metadata).digest('hex'));
   const hashed = given.map((file) => ({ ...nameAndSize(file), open: () => hashing(file, hashes) }));
-  const listed = inPayloadOrder([...hashed, document]);
+  const listed = inPayloadOrder([...hashed, document], dialect.pathOrder);
+  if (dialect.filesListHash === 'none') return listed;
   const list: PayloadTarFile = {
     name: FILES_LIST,
-    sizeBytes: filesListSize(listed.map(({ name, sizeBytes }) => ({ file: name, sizeBytes }))),
-    open: () => oneChunk(formatFilesList(listedEntries(listed, hashes))),
+    sizeBytes: filesListSize(
+      listed.map(({ name, sizeBytes }) => ({ file: name, sizeBytes })),
+      dialect,
+    ),
+    open: () => oneChunk(formatFilesList(listedEntries(listed, hashes), dialect)),
   };
-  return inPayloadOrder([...listed, list]);
+  return inPayloadOrder([...listed, list], dialect.pathOrder);
 }
 
 function nameAndSize({ name, sizeBytes }: PayloadFile): { name: string; sizeBytes: number } {
   return { name, sizeBytes };
+}
+
+/** The same file, whose bytes pass by the payload's hash. */
+function watched(file: PayloadTarFile, hasher: SealingHash): PayloadTarFile {
+  return {
+    ...file,
+    open: async function* () {
+      hasher.beginFile(file.name);
+      for await (const chunk of file.open()) {
+        hasher.updateFile(chunk);
+        yield chunk;
+      }
+    },
+  };
 }
 
 /** The file's bytes; its hash stands in `hashes` when they are through. */
@@ -201,11 +239,12 @@ function listedEntries(
 
 function signedManifest(
   request: SealRequest,
+  dialect: Dialect,
   extensions: JsonObject | undefined,
   payloadHash: string,
   encryption: EncryptionParameters,
 ): Buffer {
-  const document = buildManifest({
+  const draft = {
     id: request.id,
     createdAtMs: request.createdAtMs,
     sender: request.sender,
@@ -216,10 +255,15 @@ function signedManifest(
     encryption,
     jwsFile: MANIFEST_JWS,
     ...(extensions === undefined ? {} : { extensions }),
-  });
+  };
+  const document = buildManifest(draft, dialect.manifestKeys);
   const expiry =
     request.assertionExpiresAtMs === undefined ? {} : { expiresAtMs: request.assertionExpiresAtMs };
-  return formatManifest(document, signAssertion(document, CANON.assertedFields, request.signingKey, expiry));
+  const assertion =
+    dialect.assertedFields.length === 0
+      ? undefined
+      : signAssertion(document, dialect.assertedFields, request.signingKey, expiry);
+  return formatManifest(document, assertion, dialect);
 }
 
 /** Before a byte is read: names that are safe and differ, at least one receiver, a report that is there. */

@@ -87,6 +87,7 @@ async function sealInstances(
   }
   return sealToFolder(parts.layout, {
     id: delivery.id,
+    dialect: peer.dialect ?? 'canon',
     createdAtMs: parts.clock.now(),
     sender: parts.site,
     receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],

@@ -7,9 +7,10 @@ import { createWriteStream } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
+import { DIALECT_OF } from '../jmix/dialect.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
-import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS, SEALED_PAYLOAD } from '../jmix/envelope-names.js';
+import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
 import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { classifyDiskError, isErrno } from './atomic.js';
 import { openScratchFolder, promoteFolder } from './envelope-store.js';
@@ -27,7 +28,8 @@ export async function sealToFolder(
 ): Promise<SealedEnvelope> {
   const folder = await openScratchFolder(layout, 'seal');
   try {
-    const payloadSink = createWriteStream(join(folder, SEALED_PAYLOAD), {
+    const { sealedFileName } = DIALECT_OF[request.dialect ?? 'canon'];
+    const payloadSink = createWriteStream(join(folder, sealedFileName), {
       flags: 'wx',
       mode: 0o600,
       highWaterMark: PAYLOAD_CHUNK_BYTES,

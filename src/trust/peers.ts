@@ -64,6 +64,7 @@ async function readPeer(settings: PeerSettings, allPacs: readonly string[]): Pro
     ...(url === undefined ? {} : { url }),
     ...(via === undefined ? {} : { via }),
     ...(encryptionKey === undefined ? {} : { encryptionKey: parsePublicKey(encryptionKey, 'encryption') }),
+    dialect: settings.dialect,
     signingKeys: signingKeys.map((key) => parsePublicKey(key, 'signing')),
     certificateFingerprints,
     ...(caFile === undefined
