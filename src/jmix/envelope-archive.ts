@@ -37,6 +37,11 @@ export function archiveSize(files: readonly ArchiveFile[]): number {
   return entries + TAR_END_BYTES;
 }
 
+/** The size of the archive of the envelope in `folderPath`, in bytes. @throws as `openEnvelopeArchive` */
+export async function envelopeArchiveSize(folderPath: string): Promise<number> {
+  return archiveSize(await listEnvelope(folderPath));
+}
+
 /**
  * The envelope in `folderPath` as a plain tar: of one folder always the same bytes. The folder must stay as it is until
  * the stream has ended.

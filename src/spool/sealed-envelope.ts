@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { sha256Hex } from '../jmix/digest.js';
-import { openEnvelopeArchive } from '../jmix/envelope-archive.js';
+import { envelopeArchiveSize, openEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
 import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { classifyDiskError, isErrno } from './atomic.js';
@@ -68,11 +68,9 @@ export async function sealAround(
   >,
 ): Promise<Travelling> {
   const folder = layout.sealedEnvelope(inner);
-  const archive = await openEnvelopeArchive(folder);
-  archive.stream.destroy();
   const file: PayloadFile = {
     name: `files/${inner}.JMIX.tar`,
-    sizeBytes: archive.sizeBytes,
+    sizeBytes: await envelopeArchiveSize(folder),
     open: async function* () {
       yield* (await openEnvelopeArchive(folder)).stream as AsyncIterable<Buffer>;
     },

@@ -16,7 +16,7 @@ import type { Log } from '../../src/observe/log.js';
 import { createFileDurably } from '../../src/spool/atomic.js';
 import { createSpool } from '../../src/spool/envelope-store.js';
 import { createLayout, type Layout } from '../../src/spool/layout.js';
-import type { ClientIdentity } from '../../src/transport/https/connection.js';
+import type { ClientIdentity } from '../../src/transport/client-identity.js';
 import { createHubTransport } from '../../src/transport/https/hub.js';
 import type { OutgoingEnvelope, Transport } from '../../src/transport/transport.js';
 import { makeCertificate } from '../../src/trust/certificate.js';

@@ -4,7 +4,7 @@
  */
 import { FTPError } from 'basic-ftp';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { classifySocketError } from '../https/classify.js';
+import { classifySocketError } from '../classify-socket.js';
 
 export interface Reply {
   /** Three digits, 100 to 599. */

@@ -1,20 +1,7 @@
 /** What the FTPS transport is made from, and how long it waits for what. */
+import type { ServerTrust } from '../../domain/exchange.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-
-/** Whom to believe: one of the pinned certificates; where none is pinned, what a CA vouches for under the host's name. */
-export interface FtpsTrust {
-  /** SHA-256 of the server's certificate, 64 lower hex digits each. */
-  readonly certificateFingerprints: readonly string[];
-  /** PEM; the CAs of the system when absent. */
-  readonly certificateAuthority?: string;
-}
-
-export interface FtpsIdentity {
-  /** PEM */
-  readonly certificate: string;
-  /** PEM */
-  readonly privateKey: string;
-}
+import type { ClientIdentity } from '../client-identity.js';
 
 /** All in milliseconds, above 0. */
 export interface FtpsTimeouts {
@@ -44,9 +31,9 @@ export interface FtpsOptions {
   readonly user: string;
   /** Asked for at each login, when it is a function. */
   readonly password: string | (() => Promise<string>);
-  readonly trust: FtpsTrust;
+  readonly trust: ServerTrust;
   /** Shown to servers that ask for a certificate. */
-  readonly clientIdentity?: FtpsIdentity;
+  readonly clientIdentity?: ClientIdentity;
   /** Folder on the server that envelopes are put into: absolute, or seen from where a login leads. */
   readonly outbox?: string;
   /** Folder on the server that envelopes are taken from. */

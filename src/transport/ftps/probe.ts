@@ -1,5 +1,5 @@
 /** What the server has under an id: waiting, being taken by somebody, taken and kept, or refused. */
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize } from '../../jmix/envelope-archive.js';
 import { archiveName, parseExchangeName } from '../exchange-names.js';
 import type { OutgoingEnvelope, Probe } from '../transport.js';
 import { isBeginning } from './comparison.js';
@@ -15,8 +15,7 @@ export async function probeEnvelope(
 ): Promise<Probe> {
   const found = await find(connection, folder, envelope);
   if (found === undefined) return 'absent';
-  const { sizeBytes, stream } = await openEnvelopeArchive(envelope.folder);
-  stream.destroy();
+  const sizeBytes = await envelopeArchiveSize(envelope.folder);
   if (found.sizeBytes !== sizeBytes) return 'other';
   return (await isBeginning(connection, found.path, sizeBytes, envelope.folder)) ? 'same' : 'other';
 }

@@ -8,7 +8,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import { archiveName, partName } from '../exchange-names.js';
 import { pumpArchive } from '../pump.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
@@ -30,7 +30,7 @@ export async function putEnvelope(
 ): Promise<void> {
   const final = `${folder}/${archiveName(envelope.id)}`;
   const part = `${folder}/${partName(envelope.id)}`;
-  const sizeBytes = await archiveSizeOf(envelope);
+  const sizeBytes = await envelopeArchiveSize(envelope.folder);
   const there = await sizeOf(connection, final);
   if (there !== undefined) {
     if (there === sizeBytes && (await isBeginning(connection, final, there, envelope.folder))) return;
@@ -175,12 +175,6 @@ function counting(onBytes: PutOptions['onBytes']): Transform {
       done(null, chunk);
     },
   });
-}
-
-async function archiveSizeOf({ folder }: OutgoingEnvelope): Promise<number> {
-  const { sizeBytes, stream } = await openEnvelopeArchive(folder);
-  stream.destroy();
-  return sizeBytes;
 }
 
 function changed(stored: number | undefined, sizeBytes: number): GatewayError {

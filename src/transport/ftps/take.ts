@@ -5,6 +5,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
 import { claimName } from '../exchange-names.js';
+import type { Pace } from '../pace.js';
 import type { TakeOptions, WaitingEnvelope } from '../transport.js';
 import type { FtpsConnection } from './connection.js';
 import { claimEnvelope } from './inbox.js';
@@ -48,19 +49,21 @@ interface Taking {
 
 async function download(connection: FtpsConnection, taking: Taking, start: number): Promise<void> {
   const { path, file, sizeBytes, options } = taking;
-  const receiver = options.pace === undefined ? createReceiver() : undefined;
+  const { pace } = options;
+  const receiver = createReceiver();
+  const receive = (socket: TLSSocket) =>
+    pace === undefined
+      ? receiveInto(receiver, socket, file, start, sizeBytes, options)
+      : receiveAtPace(pace, socket, file, start, sizeBytes, options);
   await transfer(connection, {
     command: `RETR ${path}`,
     restartAt: start,
     direction: 'down',
-    ...(receiver === undefined ? {} : { receiver }),
+    ...(pace === undefined ? { receiver } : {}),
     async move(socket) {
-      const count =
-        receiver === undefined
-          ? await receive(socket, file, start, sizeBytes, options)
-          : await receiveInto(receiver, socket, file, start, sizeBytes, options);
+      const bytes = start + (await receive(socket));
       // Not left for the server to say: it may wait long for a line that has broken.
-      if (start + count !== sizeBytes) throw incomplete(start + count, sizeBytes);
+      if (bytes !== sizeBytes) throw incomplete(bytes, sizeBytes);
     },
   });
 }
@@ -83,13 +86,14 @@ async function receiveInto(
   }
 }
 
-/** The same at a pace, which needs streams. @returns how many came */
-async function receive(
+/** The same at a pace, which needs streams. */
+async function receiveAtPace(
+  pace: Pace,
   socket: TLSSocket,
   file: string,
   start: number,
   sizeBytes: number,
-  { onBytes, pace }: TakeOptions,
+  { onBytes }: TakeOptions,
 ): Promise<number> {
   const sink = createWriteStream(file, {
     flags: start === 0 ? 'w' : 'r+',
@@ -106,7 +110,7 @@ async function receive(
   });
   const closed = finished(sink, { readable: false }).catch(() => undefined);
   let count = 0;
-  const flowing = pace === undefined ? pipeline(socket, sink) : pipeline(socket, pace.limiter(), sink);
+  const flowing = pipeline(socket, pace.limiter(), sink);
   // Counted here and not in a stream of its own, since there are 65,536 pieces in a gibibyte.
   socket.on('data', (piece: Buffer) => {
     count += piece.length;

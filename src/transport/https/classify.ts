@@ -1,37 +1,9 @@
-/** Socket errors, TLS alerts and HTTP statuses → GatewayError, by number or code, never by text. */
+/** HTTP statuses → GatewayError, by number, never by text. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-
-/** Prefixes of OpenSSL and Node codes that say: this certificate is not trusted. */
-const UNTRUSTED_CODES = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_UNTRUSTED',
-  'CERT_REVOKED',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-]);
+import { GatewayError } from '../../errors/gateway-error.js';
 
 /** Longest wait that a peer may ask us for. */
 const MAX_RETRY_AFTER_MS = 3600 * 1000;
-
-export function classifySocketError(error: unknown): GatewayError {
-  if (isGatewayError(error)) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-  if (UNTRUSTED_CODES.has(code)) {
-    return new GatewayError('PEER_UNTRUSTED', `the certificate of the peer is not trusted: ${code}`, {
-      cause: error,
-    });
-  }
-  return new GatewayError('PEER_UNREACHABLE', `the peer cannot be reached: ${code}`, {
-    cause: error,
-    facts: { errno: code },
-  });
-}
 
 /** The problem document of an answer, as far as it is one (RFC 9457). */
 export interface Problem {

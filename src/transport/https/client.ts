@@ -2,9 +2,10 @@
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import type { Peer } from '../../domain/peer.js';
 import { GatewayError } from '../../errors/gateway-error.js';
+import type { ClientIdentity } from '../client-identity.js';
 import type { Outbox, ReceiptDesk } from '../transport.js';
 import { refusalFrom } from './answer.js';
-import { type ClientIdentity, createVerifiedAgent } from './connection.js';
+import { createVerifiedAgent } from './connection.js';
 import { exchange } from './exchange.js';
 import { createOutbox } from './outbox.js';
 

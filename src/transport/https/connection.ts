@@ -7,14 +7,8 @@ import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { ServerTrust } from '../../domain/exchange.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { classifySocketError } from './classify.js';
-
-export interface ClientIdentity {
-  /** PEM */
-  readonly certificate: string;
-  /** PEM */
-  readonly privateKey: string;
-}
+import { classifySocketError } from '../classify-socket.js';
+import type { ClientIdentity } from '../client-identity.js';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 /** Small enough that an idle peer's firewall has not forgotten the connection. */

@@ -12,9 +12,9 @@ import { pipeline } from 'node:stream/promises';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
 import { gathered } from '../../jmix/gathered.js';
 import { pipeInto } from '../../jmix/pipe-into.js';
+import { classifySocketError } from '../classify-socket.js';
 import type { TakeOptions, WaitingEnvelope } from '../transport.js';
 import { refusalFrom } from './answer.js';
-import { classifySocketError } from './classify.js';
 import { readAnswer, STALL_TIMEOUT_MS } from './exchange.js';
 import type { ResumablePeer } from './resumable.js';
 

@@ -8,7 +8,7 @@ import { type Agent, request as httpsRequest } from 'node:https';
 import { Readable, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { classifySocketError } from './classify.js';
+import { classifySocketError } from '../classify-socket.js';
 
 /** A connection on which nothing moves for this long is given up. */
 export const STALL_TIMEOUT_MS = 120_000;

@@ -5,9 +5,10 @@
 import { type EnvelopeId, isEnvelopeId } from '../../domain/envelope-id.js';
 import type { HubExchange } from '../../domain/exchange.js';
 import { GatewayError } from '../../errors/gateway-error.js';
+import type { ClientIdentity } from '../client-identity.js';
 import type { Transport, WaitingEnvelope } from '../transport.js';
 import { parseJsonObject, refusalFrom } from './answer.js';
-import { type ClientIdentity, createVerifiedAgent } from './connection.js';
+import { createVerifiedAgent } from './connection.js';
 import { download } from './download.js';
 import { exchange } from './exchange.js';
 import { createOutbox } from './outbox.js';

@@ -4,7 +4,7 @@
  */
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import { isGatewayError } from '../../errors/gateway-error.js';
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize } from '../../jmix/envelope-archive.js';
 import type { Outbox, OutgoingEnvelope, PutOptions } from '../transport.js';
 import { parseJsonObject, refusalFrom } from './answer.js';
 import { exchange } from './exchange.js';
@@ -41,7 +41,7 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
 
   /** After an attempt that broke, or where one lies there that our last life began. */
   const goesInPieces = async (peer: ResumablePeer, envelope: OutgoingEnvelope, signal: AbortSignal) => {
-    const sizeBytes = await archiveBytes(envelope);
+    const sizeBytes = await envelopeArchiveSize(envelope.folder);
     if (!takesPieces || sizeBytes < RESUMABLE_FROM_BYTES) return false;
     if (sizeBytes >= PIECES_FROM_BYTES || broken.has(envelope.id)) return true;
     return (await resumableOffset(peer, envelope, signal)) !== undefined;
@@ -81,12 +81,6 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
       return parseJsonObject(answer.body)['manifest_sha256'] === manifestSha256 ? 'same' : 'other';
     },
   };
-}
-
-async function archiveBytes({ folder }: OutgoingEnvelope): Promise<number> {
-  const { sizeBytes, stream } = await openEnvelopeArchive(folder);
-  stream.destroy();
-  return sizeBytes;
 }
 
 /** A bridge of an older version, or another program, that has no such address. */

@@ -1,7 +1,7 @@
 /** The bytes of an archive on their way out: from an offset on, no faster than they may go, and counted. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import { pumpArchive } from '../pump.js';
 import type { PutOptions } from '../transport.js';
 import type { OutgoingBody } from './exchange.js';
@@ -12,15 +12,14 @@ export async function archiveBody(
   offset: number,
   { pace, onBytes }: Pick<PutOptions, 'pace' | 'onBytes'>,
 ): Promise<OutgoingBody> {
-  const { sizeBytes: whole, stream } = await openEnvelopeArchive(folder, offset);
-  const sizeBytes = whole - offset;
+  const sizeBytes = (await envelopeArchiveSize(folder)) - offset;
   if (pace !== undefined) {
+    const { stream } = await openEnvelopeArchive(folder, offset);
     return {
       sizeBytes,
       stream: Readable.from(counted(stream, pace.limiter(), onBytes), { objectMode: false }),
     };
   }
-  stream.destroy();
   return { sizeBytes, send: (request) => pumpArchive(folder, offset, request, onBytes) };
 }
 

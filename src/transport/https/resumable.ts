@@ -9,7 +9,7 @@
  */
 import type { Agent } from 'node:https';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { archiveSize, listEnvelope } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize } from '../../jmix/envelope-archive.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
 import { refusalFrom } from './answer.js';
 import { type Answer, exchange } from './exchange.js';
@@ -42,7 +42,7 @@ export async function resumableOffset(
   const answer = await exchange({ ...requestTo(peer, envelope), method: 'HEAD', signal });
   if (answer.status === 404 || answer.status === 410) return undefined;
   if (answer.status !== 200) throw refusalFrom(answer);
-  return uploadOffset(answer, await sizeOf(envelope));
+  return uploadOffset(answer, await envelopeArchiveSize(envelope.folder));
 }
 
 /**
@@ -56,7 +56,7 @@ export async function putResumable(
   options: PutOptions,
 ): Promise<void> {
   const { signal } = options;
-  const sizeBytes = await sizeOf(envelope);
+  const sizeBytes = await envelopeArchiveSize(envelope.folder);
   let told = false;
   const onSent = async () => {
     if (!told) await options.onSent?.();
@@ -156,8 +156,4 @@ function requestTo(peer: ResumablePeer, { id, manifestSha256 }: OutgoingEnvelope
     url: new URL(`${peer.base}/api/jmix/uploads/${formatUploadName(id, manifestSha256)}`),
     headers: { ...peer.headers, 'tus-resumable': '1.0.0' },
   };
-}
-
-async function sizeOf({ folder }: OutgoingEnvelope): Promise<number> {
-  return archiveSize(await listEnvelope(folder));
 }

@@ -64,7 +64,7 @@ it('looks that fail are told with their first time, and what to do about such a 
   expect(view.error).toBeUndefined();
 });
 
-it('an envelope that was refused for good is told for a week, also when it is put aside there', async () => {
+it('an envelope that was refused for good is told for two days, also when it is put aside there', async () => {
   const workers = board();
   await workers.looked(
     'usb',
@@ -82,7 +82,10 @@ it('an envelope that was refused for good is told for a week, also when it is pu
   ]);
   await workers.looked('usb', [{ id: SECOND, sizeBytes: 1 }]);
   expect((await viewExchange(layout, USB)).troubles).toHaveLength(1);
-  nowMs += 7 * 24 * 3_600_000;
+  nowMs += 2 * 24 * 3_600_000 - 1;
+  await workers.looked('usb', [{ id: SECOND, sizeBytes: 1 }]);
+  expect((await viewExchange(layout, USB)).troubles).toHaveLength(1);
+  nowMs += 1;
   await workers.looked('usb', [{ id: SECOND, sizeBytes: 1 }]);
   expect((await viewExchange(layout, USB)).troubles).toEqual([]);
 });
