@@ -14,7 +14,8 @@ import { createLayout, type Layout } from '../spool/layout.js';
 import { openRecordStore, type RecordStore } from '../spool/record-store.js';
 import type { Lines } from '../transport/lines.js';
 import { readExchanges } from '../trust/exchanges.js';
-import { readPacs, readPeers } from '../trust/peers.js';
+import { openPeerBook } from '../trust/peer-book.js';
+import { readPacs } from '../trust/peers.js';
 import { readSiteKeys, type SiteKeys } from '../trust/site-keys.js';
 import { createLines } from './lines.js';
 
@@ -32,6 +33,8 @@ export interface SiteContext {
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** Brings in what other processes have changed: keys that were rotated, peers that were paired. */
+  refresh(): Promise<void>;
   close(): void;
 }
 
@@ -51,7 +54,7 @@ export async function openSite(
   await createSpool(layout);
   const [keys, peers, exchanges, bridgeId] = await Promise.all([
     readSiteKeys(layout.keys, settings.https),
-    readPeers(settings),
+    openPeerBook(settings, layout.trust),
     readExchanges(settings),
     readBridgeId(layout),
   ]);
@@ -78,6 +81,10 @@ export async function openSite(
     },
     clock: systemClock,
     log,
+    async refresh() {
+      await keys.refresh();
+      await peers.refresh();
+    },
     close: () => lines.close(),
   };
 }

@@ -41,7 +41,9 @@ export function outboundParts(site: SiteContext, producer: Producer): OutboundPa
   return {
     ...site,
     site: site.settings.site,
-    signingKey: site.keys.signing.privateKey,
+    get signingKey() {
+      return site.keys.signing.privateKey;
+    },
     enqueue: async (stage, id) => {
       const priority = (await site.deliveries.read(id))?.priority;
       await producer.add(stage, id, priority === undefined ? {} : { priority });
@@ -82,7 +84,10 @@ export function createSteps(
     stage: OutboundStage,
     run: (parts: OutboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>,
   ): StageStep => ({
-    run: (jobId, signal) => run(outbound, parseEnvelopeId(jobId), signal),
+    async run(jobId, signal) {
+      await site.refresh();
+      await run(outbound, parseEnvelopeId(jobId), signal);
+    },
     async lane(jobId) {
       const delivery = await site.deliveries.read(parseEnvelopeId(jobId));
       if (delivery === undefined) return undefined;
@@ -102,7 +107,10 @@ export function createSteps(
     stage: DueStep['stage'],
     run: (parts: InboundParts, id: EnvelopeId, signal: AbortSignal) => Promise<void>,
   ): StageStep => ({
-    run: (jobId, signal) => run(inbound, parseEnvelopeId(jobId), signal),
+    async run(jobId, signal) {
+      await site.refresh();
+      await run(inbound, parseEnvelopeId(jobId), signal);
+    },
     async lane(jobId) {
       const reception = await site.receptions.read(parseEnvelopeId(jobId));
       return reception === undefined ? undefined : { name: reception.senderId };

@@ -29,6 +29,15 @@ const fingerprint = z
   )
   .refine((text) => /^[0-9a-f]{64}$/.test(text), 'expected a SHA-256 fingerprint: 64 hex digits');
 
+/** Of an OpenPGP primary key: version 4 (RFC 4880) or later (RFC 9580). */
+const openpgpFingerprint = z
+  .string()
+  .transform((text) => text.replaceAll(/[\s:]/g, '').toUpperCase())
+  .refine(
+    (text) => /^(?:[0-9A-F]{40}|[0-9A-F]{64})$/.test(text),
+    'expected an OpenPGP fingerprint: 40 or 64 hex digits',
+  );
+
 const site = z
   .strictObject({
     id: name.describe('organisation id; the sender id of all envelopes made here'),
@@ -177,7 +186,32 @@ const peer = z.strictObject({
   signingKeys: z
     .array(publicKey)
     .default([])
-    .describe('its Ed25519 public keys; a signature by another key counts for nothing'),
+    .describe(
+      'its Ed25519 public keys; a signature by another key counts for nothing; absent where `drawbridge pair` or a directory brings them',
+    ),
+  jwks: z
+    .enum(['off', 'announced', 'tls'])
+    .default('announced')
+    .describe(
+      'which of the keys that it publishes are taken: off: none; announced: new ones that a key known before has signed for; tls: all, on the word of its TLS certificate',
+    ),
+  jwksUrl: z
+    .url({ protocol: /^https$/ })
+    .optional()
+    .describe('where it publishes its keys; default: /.well-known/jwks.json at its url'),
+  directory: z
+    .boolean()
+    .default(false)
+    .describe('what is not given here (url, keys, certificate) is looked up in the directory by its id'),
+  seal: z
+    .enum(['jmix', 'openpgp'])
+    .default('jmix')
+    .describe('openpgp: the envelope goes as one OpenPGP message, for partners who have nothing else'),
+  openpgpFingerprints: z
+    .array(openpgpFingerprint)
+    .default([])
+    .describe('fingerprints of its OpenPGP primary keys: what is encrypted to, and whose signatures count'),
+  openpgpKeyFile: z.string().optional().describe('its OpenPGP public key, as `gpg --export` writes it'),
   certificateFingerprints: z.array(fingerprint).default([]).describe('SHA-256 of its TLS certificate'),
   caFile: z
     .string()
@@ -221,8 +255,41 @@ const peer = z.strictObject({
     .describe('only on a hub: most bytes that may wait for it; default: hub.quotaBytes'),
 });
 
+/** JMIX manifest extensions: readable by everyone on the way. */
+const extensions = z.strictObject({
+  customTags: z
+    .array(z.string().min(1))
+    .optional()
+    .describe('words for the receiver; nothing about a patient'),
+  consent: z
+    .strictObject({
+      status: z.enum(['granted', 'denied', 'unknown']),
+      scope: z.array(z.enum(['treatment', 'research', 'emergency', 'operations', 'patient'])).optional(),
+      method: z.string().min(1).optional(),
+      signedOn: z.iso.date().optional(),
+    })
+    .optional(),
+  deid: z
+    .strictObject({ keys: z.array(z.string().min(1)) })
+    .optional()
+    .describe('names of the DICOM attributes that were taken out'),
+});
+
 const route = z.strictObject({
   to: z.array(name).min(1).describe('peers'),
+  together: z
+    .boolean()
+    .default(true)
+    .describe(
+      'one sealed envelope for all its peers, who then see who else gets the study; false: one for each',
+    ),
+  classification: z
+    .enum(['confidential', 'sensitive', 'de-identified'])
+    .default('confidential')
+    .describe('what the manifest calls the payload'),
+  extensions: extensions
+    .default({})
+    .describe('customTags, consent and deid of the manifest, readable by everyone on the way'),
   priority: z
     .enum(PRIORITIES)
     .default('routine')
@@ -274,17 +341,82 @@ const trust = z
         'how far the clock of a sender may be ahead of ours; some software writes local time as if it were UTC',
       ),
     preamble: z
-      .enum(['refuse', 'keep'])
+      .enum(['refuse', 'blank', 'keep'])
       .default('refuse')
       .describe(
-        'refuse: no instance whose preamble is neither zeros nor TIFF, so that the file may be a program; keep: take it as it is',
+        'refuse: no instance whose preamble is neither zeros nor TIFF, so that the file may be a program; blank: put zeros there; keep: take it as it is',
+      ),
+    assertionDays: z
+      .number()
+      .positive()
+      .optional()
+      .describe(
+        'the signed assertions of our envelopes expire after so long; one that has not gone by then is sealed again; absent: never',
       ),
   })
   .prefault({})
   .describe('what is believed of envelopes that come in');
 
+const keys = z
+  .strictObject({
+    passphraseFile: z
+      .string()
+      .optional()
+      .describe(
+        'file with the passphrase that our private keys are encrypted with, best one that a secret store mounts; absent: they are protected by their mode alone',
+      ),
+    overlapDays: z
+      .number()
+      .positive()
+      .default(400)
+      .describe(
+        'after a rotation the old encryption key opens what still comes for so long, and the old signing key’s word for the new one is sent along; longer than trust.maxAgeDays',
+      ),
+  })
+  .prefault({})
+  .describe('our own keys');
+
+const directory = z
+  .strictObject({
+    url: z
+      .url({ protocol: /^https$/ })
+      .optional()
+      .describe('the API of a directory, https://host:port; absent: there is none, and none is needed'),
+    keys: z
+      .array(publicKey)
+      .default([])
+      .describe(
+        'Ed25519 public keys of the directory; an entry that none of them attests counts for nothing',
+      ),
+    certificateFingerprints: z.array(fingerprint).default([]).describe('SHA-256 of its TLS certificate'),
+    caFile: z.string().optional().describe('PEM of the CA that vouches for it, instead of fingerprints'),
+    refreshMinutes: z.number().positive().default(60).describe('how often entries are asked for anew'),
+  })
+  .prefault({})
+  .describe('where keys and addresses of other sites can be looked up; never needed to open an envelope');
+
+const openpgp = z
+  .strictObject({
+    command: z.string().min(1).default('gpg').describe('the GnuPG program, 2.2 or later'),
+    homeDir: z
+      .string()
+      .optional()
+      .describe('GnuPG home of this bridge alone, with its gpg.conf; default: keys/gnupg in the data folder'),
+    passphraseFile: z
+      .string()
+      .optional()
+      .describe('file with the passphrase of our OpenPGP key, if it has one'),
+  })
+  .prefault({})
+  .describe('OpenPGP, for peers with seal: openpgp');
+
 const hub = z
   .strictObject({
+    directory: z
+      .boolean()
+      .default(false)
+      .describe('serve as a directory: keys and addresses of its sites, attested by its signing key'),
+
     quotaBytes: z
       .int()
       .min(MIB)
@@ -398,6 +530,9 @@ export const settingsSchema = z.strictObject({
   routes: z.array(route).default([]).describe('which studies go to which peers'),
   https,
   trust,
+  keys,
+  directory,
+  openpgp,
   hub,
   dashboard,
   redis,

@@ -22,8 +22,12 @@ export interface Peer {
   readonly encryptionKey?: KeyObject;
   /** What studies for it are sealed as; `canon` when absent. */
   readonly dialect?: DialectName;
-  /** Ed25519 public keys pinned for its signatures. */
+  /** `jmix` when absent; `openpgp`: the whole envelope goes as one OpenPGP message. */
+  readonly seal?: 'jmix' | 'openpgp';
+  /** Ed25519 public keys pinned for its signatures: by the config, by pairing, or announced by one of these. */
   readonly signingKeys: readonly KeyObject[];
+  /** Fingerprints of its OpenPGP primary keys, upper hex; none when absent. */
+  readonly openpgpFingerprints?: readonly string[];
   /** SHA-256 fingerprints of its TLS certificate: 64 lower hex digits. */
   readonly certificateFingerprints: readonly string[];
   /** PEM of the CA that vouches for its TLS certificate, where fingerprints are not pinned. */

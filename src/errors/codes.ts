@@ -267,6 +267,36 @@ export const CODES = {
     'a key file is missing, has the wrong length, or can be read by others',
     'restore the key file, mode 0600',
   ),
+  KEY_LOCKED: row(
+    'permanent',
+    'a private key is encrypted, and the passphrase is missing or wrong',
+    'set keys.passphraseFile to the file that holds the passphrase',
+  ),
+  KEY_REVOKED: row(
+    'permanent',
+    'the key has been revoked',
+    'have the envelope made again with the present key; if it is a partner’s, pair again',
+  ),
+  PAIRING_FAILED: row(
+    'permanent',
+    'the two sites could not be paired',
+    'start `drawbridge pair` on both sides again; if the words differed, somebody may stand between them',
+  ),
+  DIRECTORY_INVALID: row(
+    'permanent',
+    'an entry of the directory, or a published key set, is malformed or not attested by a configured key',
+    'compare directory.keys with the people who run the directory; envelopes go on with what is pinned',
+  ),
+  OPENPGP_UNAVAILABLE: row(
+    'permanent',
+    'GnuPG cannot be run, or has no key of ours',
+    'install gnupg, or correct openpgp.command; make the key with `drawbridge keys openpgp`',
+  ),
+  CUSTODY_BROKEN: row(
+    'permanent',
+    'the chain of custody has a step that was changed, left out, or is not by a known key',
+    'ask both sites for their own records of this envelope',
+  ),
   CONFIG_INVALID: row('permanent', 'the configuration has errors', 'correct every line listed'),
   CANCELLED: row('transient', 'the step was stopped before it was done', ''),
   FAULT: row(

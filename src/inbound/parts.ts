@@ -23,7 +23,7 @@ export interface InboundParts {
   readonly maxEnvelopeBytes: number;
   readonly age: AgeLimits;
   /** What becomes of an instance whose preamble is neither zeros nor TIFF. */
-  readonly preamble: 'refuse' | 'keep';
+  readonly preamble: 'refuse' | 'blank' | 'keep';
   readonly lines: Lines;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;

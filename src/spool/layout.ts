@@ -19,6 +19,7 @@
  *     parcels/<id>/                   of a hub: <revision>.json
  *     exchanges/<name>.json           how the last look into an inbox went
  *     scratch/                        half-written folders and archives; wiped at start
+ *     trust/peers/<id>.json           what was learned of a peer: by pairing, announcements, directory
  *     keys/  redis/
  */
 import { createHash } from 'node:crypto';
@@ -46,6 +47,7 @@ export interface Layout {
   readonly exchanges: string;
   readonly scratch: string;
   readonly keys: string;
+  readonly trust: string;
   /** Tells this data folder from every other one. */
   readonly bridgeId: string;
   study(key: string): string;
@@ -84,6 +86,7 @@ export function createLayout(dataDir: string): Layout {
     exchanges: at('exchanges'),
     scratch: at('scratch'),
     keys: at('keys'),
+    trust: at('trust'),
     bridgeId: at('bridge-id'),
     study: (key) => at('studies', key),
     instance: (key, uid) => at('studies', key, `${uid}.dcm`),
@@ -121,6 +124,7 @@ export function spoolFolders(layout: Layout): readonly string[] {
     layout.exchanges,
     layout.scratch,
     layout.keys,
+    layout.trust,
   ];
 }
 

@@ -17,10 +17,19 @@ export interface KeyPair {
   readonly privateKey: KeyObject;
 }
 
+/** The keys as they are at this moment: a rotation replaces them while the bridge runs, so nobody keeps copies. */
 export interface SiteKeys {
+  /** The present generation: what partners seal to. */
   readonly encryption: KeyPair;
+  /** Every private encryption key that is still honoured, the present one first. */
+  readonly decryption: readonly KeyObject[];
+  /** The present generation: what we sign with. */
   readonly signing: KeyPair;
+  /** Statements for partners: new keys, each signed by the one before, and revocations. Compact JWS. */
+  readonly announcements: readonly string[];
   readonly tls: TlsIdentity;
+  /** Looks whether they have changed on the disk. @throws KEY_UNREADABLE, KEY_LOCKED */
+  refresh(): Promise<void>;
 }
 
 /** Writes a file that must not exist yet, durably; false when it exists. */
@@ -71,7 +80,14 @@ export async function readSiteKeys(folder: string, https: Settings['https']): Pr
   const [encryption, signing] = await Promise.all(PURPOSES.map((purpose) => readPair(folder, purpose)));
   if (encryption === undefined || signing === undefined)
     throw new GatewayError('FAULT', 'a key purpose is missing');
-  return { encryption, signing, tls: await readTlsIdentity(folder, https) };
+  return {
+    encryption,
+    decryption: [encryption.privateKey],
+    signing,
+    announcements: [],
+    tls: await readTlsIdentity(folder, https),
+    refresh: async () => undefined,
+  };
 }
 
 /** The token that scripts of this machine use towards the dashboard's API. @throws KEY_UNREADABLE */
