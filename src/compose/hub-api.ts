@@ -1,7 +1,7 @@
 /** What stands behind the API of a hub: inboxes, and no receipts, since those travel sealed as everything else. */
 import { isWanted } from '../domain/parcel.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import type { PeerApi } from '../http/ports.js';
+import type { DirectoryApi, PeerApi } from '../http/ports.js';
 import type { Deposit } from '../hub/deposit.js';
 import type { HubInbox } from '../hub/inbox.js';
 import type { HubParts } from '../hub/parts.js';
@@ -12,11 +12,12 @@ export interface HubUse {
   readonly inbox: HubInbox;
   readonly deposit: Deposit;
   readonly admission: () => GatewayError | undefined;
+  readonly directory?: DirectoryApi;
 }
 
 export function createHubApi(
   { parcels }: Pick<HubParts, 'parcels'>,
-  { members, inbox, deposit, admission }: HubUse,
+  { members, inbox, deposit, admission, directory }: HubUse,
 ): PeerApi {
   return {
     identify: (certificate) => identifyMember(members, certificate)?.id,
@@ -45,5 +46,6 @@ export function createHubApi(
       );
     },
     inbox,
+    ...(directory === undefined ? {} : { directory }),
   };
 }

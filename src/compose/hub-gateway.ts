@@ -25,6 +25,7 @@ import { readMembers } from '../trust/members.js';
 import { readSiteKeys } from '../trust/site-keys.js';
 import { type Changes, createChanges } from './changes.js';
 import { createHubApi } from './hub-api.js';
+import { createHubDirectory } from './hub-directory.js';
 import { startHubHousekeeping } from './hub-housekeeping.js';
 
 export interface ParcelView extends Parcel {
@@ -96,7 +97,15 @@ export async function startHubGateway({
     if (Object.hasOwn(boxes, settings.site.id)) unwrapper.wake();
   });
   const unwrapper: Unwrapper = startUnwrapper(parts, deposit);
-  const api = createHubApi(parts, { members, inbox, deposit, admission });
+  const api = createHubApi(parts, {
+    members,
+    inbox,
+    deposit,
+    admission,
+    ...(settings.hub.directory
+      ? { directory: { attestationOf: createHubDirectory(settings, keys, clock) } }
+      : {}),
+  });
   const { maxEnvelopeBytes } = settings.https;
   const uploads = createUploads({
     folder: layout.uploads,

@@ -6,6 +6,7 @@ import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
+import { getAttestation } from './jmix/get-attestation.js';
 import { getEnvelope } from './jmix/get-envelope.js';
 import { getInbox } from './jmix/get-inbox.js';
 import { getReceipt } from './jmix/get-receipt.js';
@@ -63,6 +64,7 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
     express.raw({ type: RECEIPT_TYPE, limit: MAX_RECEIPT_BYTES, inflate: false }),
     postReceipt(api),
   );
+  if (api.directory !== undefined) app.get('/api/jmix/directory/:site', getAttestation(api.directory));
   if (api.inbox !== undefined) addInbox(app, api.inbox, api);
   app.use(() => {
     throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is nothing at this address');

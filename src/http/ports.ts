@@ -46,6 +46,13 @@ export interface PeerApi {
   acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
   /** What waits here for those who ask; a hub has it. */
   readonly inbox?: InboxApi;
+  /** Present where keys and addresses of sites can be looked up. */
+  readonly directory?: DirectoryApi;
+}
+
+export interface DirectoryApi {
+  /** A compact JWS of the directory's key; undefined for a site that it does not know. */
+  attestationOf(siteId: string): Buffer | undefined;
 }
 
 /** An envelope that waits, as the inbox shows it. */
