@@ -2,7 +2,6 @@
  * How commands speak: results on standard output, everything else on standard error; one JSON object with `--json`; and
  * exit codes that scripts can rely on.
  */
-import { CODES } from '../errors/codes.js';
 import { type GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
 
 /** As in sysexits.h where it has a word for it. */
@@ -25,7 +24,7 @@ export function printError(options: JsonOption, raw: unknown): number {
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ ok: false, code: error.code, message: error.message })}\n`);
   } else {
-    const { advice } = CODES[error.code];
+    const { advice } = error;
     process.stderr.write(`${error.code}: ${error.message}\n${advice === '' ? '' : `→ ${advice}\n`}`);
     if (error.code === 'FAULT' && raw instanceof Error) process.stderr.write(`${raw.stack ?? ''}\n`);
   }

@@ -1,10 +1,11 @@
 /** `drawbridge probe`: whether a peer or an exchange can be reached, is who it should be, and knows us. Changes nothing. */
 import { randomUUID } from 'node:crypto';
 import { Command } from 'commander';
+import { exchangeAdvice } from '../compose/exchange-board.js';
 import { openSite, type SiteContext } from '../compose/site.js';
 import { loadSettings } from '../config/load.js';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
-import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { createLog } from '../observe/log.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
@@ -29,7 +30,8 @@ export function probeCommand(): Command {
       try {
         const signal = AbortSignal.timeout(TIMEOUT_MS);
         const findings = await probe(site, name, signal).catch((error: unknown) => {
-          throw signal.aborted && isGatewayError(error) ? late(error) : error;
+          const raw = signal.aborted && isGatewayError(error) ? late(error) : error;
+          throw withAdvice(site, name, toGatewayError(raw));
         });
         const lines = findings.map(({ what, found }) => `${what}: ${found}`);
         printResult(options, { findings }, lines.join('\n'));
@@ -60,6 +62,14 @@ async function probe(site: SiteContext, name: string, signal: AbortSignal): Prom
     findings.push({ what: `outbox for ${id}`, found: 'reached' });
   }
   return findings;
+}
+
+/** What to do about an exchange differs from what to do about a peer. */
+function withAdvice(site: SiteContext, name: string, error: GatewayError): GatewayError {
+  const exchange = site.exchanges.get(name) ?? site.exchanges.get(site.peers.get(name)?.via ?? '');
+  if (exchange === undefined) return error;
+  const { code, message, facts, cause } = error;
+  return new GatewayError(code, message, { facts, cause, advice: exchangeAdvice(exchange.type, code) });
 }
 
 function late(cause: GatewayError): GatewayError {

@@ -16,13 +16,20 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly kind: ErrorKind;
   readonly facts: Facts;
+  /** What to do about it: the code's own advice, or a better one where the place is known. */
+  readonly advice: string;
 
   /** @param message state, then expectation, then value, in lower case; no personal data */
-  constructor(code: ErrorCode, message: string, options: { facts?: Facts; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { facts?: Facts; cause?: unknown; advice?: string } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.kind = CODES[code].kind;
     this.facts = options.facts ?? {};
+    this.advice = options.advice ?? CODES[code].advice;
   }
 }
 

@@ -68,9 +68,11 @@ function connectVerified(
       clearTimeout(timer);
       if (pinned && !trust.certificateFingerprints.includes(fingerprintOf(socket))) {
         fail(
-          new GatewayError('PEER_UNTRUSTED', 'the certificate of the peer is not a pinned one', {
-            facts: { fingerprint: fingerprintOf(socket) },
-          }),
+          new GatewayError(
+            'PEER_UNTRUSTED',
+            `the certificate of the peer, ${fingerprintOf(socket)}, is not a pinned one`,
+            { facts: { fingerprint: fingerprintOf(socket) } },
+          ),
         );
         return;
       }

@@ -1,0 +1,67 @@
+/** `drawbridge retry --peer`: what was parked for one peer goes on, and nothing else does. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { type Delivery, deliveryState } from '../../src/domain/delivery.js';
+import { hashPassword } from '../../src/http/auth.js';
+import { createDashboardApp } from '../../src/http/dashboard-app.js';
+import { type HttpListener, listenPlain } from '../../src/http/server.js';
+import { silentLog } from '../../src/observe/log.js';
+import { createFakeOperations, type FakeOperations, fakeDelivery } from '../support/fake-operations.js';
+
+const TOKEN = 'token-of-scripts';
+const PARKING = { code: 'PEER_UNTRUSTED', message: 'not the pinned one', stage: 'ship', atMs: 1 } as const;
+
+let folder: string;
+let operations: FakeOperations;
+let listener: HttpListener;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'drawbridge-retry-'));
+  operations = createFakeOperations({ 'site-b': 'St. Mary Hospital', 'site-c': 'Southern Clinic' });
+  const auth = {
+    passwordHash: await hashPassword('correct horse'),
+    apiToken: TOKEN,
+    sessionKey: Buffer.alloc(32, 3),
+  };
+  const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
+  listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
+  await mkdir(join(folder, 'data', 'keys'), { recursive: true });
+  await writeFile(join(folder, 'data', 'keys', 'api.token'), `${TOKEN}\n`, { mode: 0o600 });
+  await writeFile(
+    join(folder, 'drawbridge.yaml'),
+    [
+      'site: { id: site-a, name: Site A, contact: pacs@a.example.org }',
+      'dataDir: data',
+      `dashboard: { host: 127.0.0.1, port: ${listener.port} }`,
+    ].join('\n'),
+  );
+});
+afterEach(async () => {
+  process.exitCode = undefined;
+  await listener.close(0);
+  await rm(folder, { recursive: true, force: true });
+});
+
+const parked = (peerId: string) => fakeDelivery({ peerId, carriage: 'sealed', parked: PARKING });
+const retry = (...more: string[]) => main(['retry', ...more, '--config', join(folder, 'drawbridge.yaml')]);
+const states = (records: readonly Delivery[]) => records.map(deliveryState);
+
+it('neither an id nor a peer, or both, is told and changes nothing', async () => {
+  operations.records.deliveries = [parked('site-b')];
+  expect(await retry()).toBe(1);
+  expect(await retry(operations.records.deliveries[0]?.id ?? '', '--peer', 'site-b')).toBe(1);
+  expect(states(operations.records.deliveries)).toEqual(['parked']);
+});
+
+it('the parked deliveries to one peer go on, those to another stay', async () => {
+  operations.records.deliveries = [parked('site-b'), parked('site-c'), parked('site-b')];
+  expect(await retry('--peer', 'site-b')).toBe(0);
+  expect(states(operations.records.deliveries)).toEqual(['accepted', 'parked', 'accepted']);
+});
+
+it('a peer for which nothing is parked is no error', async () => {
+  expect(await retry('--peer', 'site-b', '--json')).toBe(0);
+});
