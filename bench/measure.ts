@@ -12,6 +12,8 @@ export interface Measured {
 
 export interface Contestant {
   readonly name: string;
+  /** What ours is to reach against this one; the row's goal when absent. */
+  readonly goal?: number;
   run(): Promise<Measured>;
 }
 
@@ -37,9 +39,13 @@ export async function compare(row: Row, rounds: number): Promise<readonly string
       process.stderr.write(`${row.title}, ${name}: ${(row.megabytes / measured.seconds).toFixed(0)} MB/s\n`);
     }
   }
-  const [ours, ...others] = row.contestants.map(({ name }) => ({ name, runs: seen.get(name) ?? [] }));
+  const [ours, ...others] = row.contestants.map(({ name, goal = row.goal }) => ({
+    name,
+    goal,
+    runs: seen.get(name) ?? [],
+  }));
   if (ours === undefined) return [];
-  return [ours, ...others].map(({ name, runs }) => {
+  return [ours, ...others].map(({ name, goal, runs }) => {
     const seconds = median(runs.map((run) => run.seconds));
     const peaks = runs.flatMap(({ peakMib }) => peakMib ?? []);
     // Pair by pair, since the speed of the machine drifts.
@@ -50,7 +56,7 @@ export async function compare(row: Row, rounds: number): Promise<readonly string
       (row.megabytes / seconds).toFixed(0),
       `${(row.megabytes / Math.max(...runs.map((run) => run.seconds))).toFixed(0)}–${(row.megabytes / Math.min(...runs.map((run) => run.seconds))).toFixed(0)}`,
       peaks.length === 0 ? '' : Math.max(...peaks).toFixed(0),
-      name === ours.name ? '' : `${median(ratios).toFixed(2)} (goal ${row.goal.toFixed(1)})`,
+      name === ours.name ? '' : `${median(ratios).toFixed(2)} (goal ${goal.toFixed(1)})`,
     ].join(' | ')} |`;
   });
 }

@@ -8,7 +8,7 @@ import { ensureDependencies, ensureNode, launch, ROOT, run } from './setup.mjs';
 import { ensureTools } from './tools.mjs';
 
 /** Peers that the benchmarks run beside ours. */
-const PEERS = ['curl', 'lftp', 'openssl', 'vsftpd'];
+const PEERS = ['curl', 'gnupg', 'lftp', 'openssl', 'vsftpd'];
 const BUILT = join(ROOT, '.cache', 'bench');
 
 await launch(async () => {

@@ -1,8 +1,13 @@
 /** `drawbridge check-config`: reads and checks the config as a start would, and changes nothing. */
 import { Command } from 'commander';
 import { loadSettings } from '../config/load.js';
+import { systemClock } from '../domain/clock.js';
+import { silentLog } from '../observe/log.js';
+import { checkOpenpgp } from '../openpgp/openpgp.js';
+import { createFileDurably } from '../spool/atomic.js';
+import { createLayout } from '../spool/layout.js';
 import { checkSecrets, readExchanges } from '../trust/exchanges.js';
-import { readPeers } from '../trust/peers.js';
+import { openPeerBook } from '../trust/peer-book.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { type JsonOption, printResult } from './output.js';
 
@@ -14,7 +19,15 @@ export function checkConfigCommand(): Command {
     .action(async (options: ConfigOption & JsonOption) => {
       const path = configPath(options);
       const settings = loadSettings(path, process.env);
-      await readPeers(settings);
+      const layout = createLayout(settings.dataDir);
+      if (settings.role === 'site') {
+        await checkOpenpgp(settings, layout.keys);
+        await openPeerBook(settings, layout.trust, {
+          createFile: createFileDurably,
+          clock: systemClock,
+          log: silentLog,
+        });
+      }
       for (const exchange of (await readExchanges(settings)).values()) await checkSecrets(exchange);
       const counts = `${settings.peers.length} peers, ${settings.pacs.length} PACS, ${settings.routes.length} routes`;
       printResult(options, { config: path }, `${path} is valid: ${counts}`);

@@ -3,33 +3,56 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
-import { detectMediaType, MAGIC_BYTES, unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
+import {
+  detectMediaType,
+  MAGIC_BYTES,
+  OPENPGP_MEDIA_TYPE,
+  unpackEnvelopeArchive,
+} from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { assertNoOpenpgpSigner, type OpenpgpOptions, unpackOpenpgp, type Vouched } from './openpgp-input.js';
 
 /** Files of one envelope, and bytes of one archive, that a command takes. */
 export const MAX_ENTRIES = 200_000;
 export const MAX_BYTES = 64 * 1024 ** 3;
 
+/** An envelope, and who has signed the OpenPGP message that it was in, if it was in one. */
+export interface EnvelopeInput extends EnvelopeSource, Vouched {}
+
 /**
  * @param scratch a folder of the caller's, where an archive is unpacked
- * @throws ENVELOPE_MALFORMED, ARCHIVE_UNSAFE, ENVELOPE_TOO_LARGE, MEDIA_TYPE_UNSUPPORTED
+ * @throws ENVELOPE_MALFORMED, ARCHIVE_UNSAFE, ENVELOPE_TOO_LARGE, MEDIA_TYPE_UNSUPPORTED; for an OpenPGP message what
+ *   `unpackOpenpgp` throws
  */
-export async function openEnvelopeInput(path: string, scratch: string): Promise<EnvelopeSource> {
+export async function openEnvelopeInput(
+  path: string,
+  scratch: string,
+  options: OpenpgpOptions = { gpg: 'gpg' },
+): Promise<EnvelopeInput> {
   const kind = await stat(path).catch((cause: unknown) => {
     throw new GatewayError('ENVELOPE_NOT_FOUND', `there is no envelope ${path}`, { cause });
   });
-  if (kind.isDirectory()) return openEnvelopeFolder(path);
-  const mediaType = detectMediaType(await readHead(path));
-  if (mediaType === undefined) {
-    throw new GatewayError('MEDIA_TYPE_UNSUPPORTED', 'expected a folder, or an archive: zip, tar or tar.gz');
-  }
+  const mediaType = kind.isDirectory() ? undefined : detectMediaType(await readHead(path));
+  const limits = { maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES };
   const folder = join(scratch, 'envelope');
+  if (mediaType === OPENPGP_MEDIA_TYPE) {
+    const vouched = await unpackOpenpgp(path, scratch, limits, options);
+    return { ...(await openEnvelopeFolder(folder)), ...vouched };
+  }
+  assertNoOpenpgpSigner(options);
+  if (kind.isDirectory()) return openEnvelopeFolder(path);
+  if (mediaType === undefined) {
+    throw new GatewayError(
+      'MEDIA_TYPE_UNSUPPORTED',
+      'expected a folder, an archive (zip, tar or tar.gz), or an OpenPGP message',
+    );
+  }
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await unpackEnvelopeArchive(
     createReadStream(path, { highWaterMark: 1024 * 1024 }),
     mediaType,
     folder,
-    { maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES },
+    limits,
     { scratchFile: join(scratch, 'envelope.zip') },
   );
   return openEnvelopeFolder(folder);

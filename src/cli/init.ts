@@ -2,9 +2,9 @@
 import { hostname } from 'node:os';
 import { Command } from 'commander';
 import { ensureSite } from '../compose/first-run.js';
-import { partnerCard } from '../compose/partner-card.js';
 import { formatPeerEntry } from '../config/template.js';
 import { createLayout } from '../spool/layout.js';
+import { ownCard } from '../trust/peer-card.js';
 import { readSiteKeys } from '../trust/site-keys.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { type JsonOption, printResult } from './output.js';
@@ -32,8 +32,8 @@ export function initCommand(): Command {
         ...(name === undefined ? {} : { name }),
         ...(contact === undefined ? {} : { contact }),
       });
-      const keys = await readSiteKeys(createLayout(first.settings.dataDir).keys, first.settings.https);
-      const card = partnerCard(first.settings, keys, options.host);
+      const keys = await readSiteKeys(createLayout(first.settings.dataDir).keys, first.settings);
+      const card = ownCard(first.settings, keys, options.host);
       const lines = [
         first.made.length === 0 ? 'everything is there already' : `wrote ${first.made.join('\n      ')}`,
         ...(first.password === undefined

@@ -4,9 +4,13 @@ import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { formatTimestamp } from '../domain/clock.js';
+import { plainText } from '../domain/plain-text.js';
+import { isGatewayError } from '../errors/gateway-error.js';
+import { type AuditEntry, parseAuditTrail } from '../jmix/audit-trail.js';
 import { readManifest } from '../jmix/manifest.js';
+import { partyJson, partyText } from './custody-view.js';
 import { openEnvelopeInput, withScratch } from './envelope-input.js';
+import { manifestJson, manifestLines, visibleDialect } from './envelope-view.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
 
 export function inspectCommand(): Command {
@@ -21,12 +25,12 @@ export function inspectCommand(): Command {
         const source = await openEnvelopeInput(resolve(envelope), scratch);
         const manifest = readManifest(source.manifest);
         const { payload } = source;
+        const dialect = visibleDialect(manifest, source);
+        const trail = readTrail(source.audit);
         const facts = {
-          id: manifest.id,
-          timestamp: formatTimestamp(manifest.timestampMs),
-          sender: manifest.sender.id,
-          receivers: manifest.receivers.map((receiver) => receiver.id),
+          ...manifestJson(manifest),
           sealed: payload.kind === 'sealed',
+          dialect,
           ...(payload.kind === 'sealed'
             ? { size_bytes: payload.sizeBytes }
             : { files: payload.files.length }),
@@ -34,7 +38,13 @@ export function inspectCommand(): Command {
             assertion: manifest.sender.assertion !== undefined,
             jws: source.jws !== undefined,
           },
-          deviations: manifest.deviations,
+          audit: trail.map(({ event, by, to, timestamp, assertion }) => ({
+            event,
+            timestamp,
+            by: partyJson(by),
+            to: to === undefined ? null : partyJson(to),
+            signed: assertion !== undefined,
+          })),
         };
         const size =
           payload.kind === 'sealed' ? formatBytes(payload.sizeBytes) : `${payload.files.length} files`;
@@ -42,16 +52,32 @@ export function inspectCommand(): Command {
           options,
           facts,
           [
-            `envelope   ${facts.id}`,
-            `made       ${facts.timestamp}`,
-            `sender     ${facts.sender}`,
-            `receivers  ${facts.receivers.join(', ')}`,
+            ...manifestLines(manifest),
+            `dialect    ${dialect ?? 'canon or php, or known once it is opened'}`,
             `payload    ${facts.sealed ? 'sealed' : 'not sealed'}, ${size}`,
             `signed     assertion ${yes(facts.signatures.assertion)}, JWS ${yes(facts.signatures.jws)} (not verified here)`,
+            ...trail.map(
+              ({ event, by, timestamp }) =>
+                `step       ${plainText(timestamp)} ${plainText(event)} by ${partyText(by)} (claimed)`,
+            ),
+            ...(facts.deviations.length === 0 ? [] : [`deviations ${facts.deviations.join(', ')}`]),
+            ...(facts.unknown_fields.length === 0
+              ? []
+              : [`unknown    ${plainText(facts.unknown_fields.join(', '), 500)}`]),
           ].join('\n'),
         );
       });
     });
+}
+
+/** Nothing, when it cannot be read: it is but a claim. */
+function readTrail(bytes: Buffer | undefined): readonly AuditEntry[] {
+  try {
+    return bytes === undefined ? [] : parseAuditTrail(bytes);
+  } catch (error) {
+    if (isGatewayError(error)) return [];
+    throw error;
+  }
 }
 
 function yes(value: boolean): string {

@@ -1,15 +1,20 @@
 /** The `drawbridge` command: one file for each verb. */
 import { Command } from 'commander';
 import { DRAWBRIDGE_VERSION } from '../compose/version.js';
+import { attachCommand } from './attach.js';
 import { checkConfigCommand } from './check-config.js';
 import { echoCommand } from './echo.js';
 import { gatewayCommand } from './gateway.js';
 import { initCommand } from './init.js';
 import { inspectCommand } from './inspect.js';
 import { keygenCommand } from './keygen.js';
+import { keysCommand } from './keys.js';
 import { openCommand } from './open.js';
 import { EXIT, isHelp, isUsageError, printError } from './output.js';
+import { pairCommand } from './pair.js';
+import { peersCommand } from './peers.js';
 import { probeCommand } from './probe.js';
+import { proofCommand } from './proof.js';
 import { retryCommand } from './retry.js';
 import { sealCommand } from './seal.js';
 import { sendCommand } from './send.js';
@@ -33,13 +38,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     gatewayCommand,
     workerCommand,
     initCommand,
+    pairCommand,
+    peersCommand,
     checkConfigCommand,
     keygenCommand,
+    keysCommand,
     sendCommand,
+    attachCommand,
     sealCommand,
     openCommand,
     verifyCommand,
     inspectCommand,
+    proofCommand,
     statusCommand,
     retryCommand,
     echoCommand,

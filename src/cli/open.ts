@@ -5,29 +5,42 @@ import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { GatewayError } from '../errors/gateway-error.js';
+import { blankPreambles } from '../inbound/inspect-instances.js';
+import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import { syncTree } from '../spool/atomic.js';
-import { readPrivateKey } from '../trust/key-files.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
-import { type JsonOption, printResult, warnExposedKey } from './output.js';
+import { formsJson, manifestJson } from './envelope-view.js';
+import { addOpenpgpOptions, type OpenpgpOptions, withOpenpgp } from './openpgp-input.js';
+import { type JsonOption, printResult } from './output.js';
+import { type PassphraseOption, passphraseOption, readOwnKeys } from './own-keys.js';
 import { startProgress } from './progress.js';
-import { addTrustOptions, type TrustOptions, trustOf } from './trust-options.js';
+import {
+  addTrustOptions,
+  ageLimitsOf,
+  assertReceiver,
+  inspectorOf,
+  signersOf,
+  type TrustOptions,
+  trustIn,
+} from './trust-options.js';
 
-interface OpenOptions extends JsonOption, TrustOptions {
-  readonly key: readonly string[];
+interface OpenOptions extends JsonOption, OpenpgpOptions, PassphraseOption, TrustOptions {
+  readonly key?: readonly string[];
   readonly out: string;
 }
 
 export function openCommand(): Command {
   const command = new Command('open')
     .description(
-      'open an envelope (folder, .zip, .tar, .tar.gz); the files appear only if everything verified',
+      'open an envelope (folder, .zip, .tar, .tar.gz, .gpg); the files appear only if everything verified',
     )
     .argument('<envelope>', 'folder or archive')
-    .requiredOption('--key <file...>', 'our encryption.key')
+    .option('--key <file...>', 'our encryption.key; an envelope that is not sealed needs none')
+    .addOption(passphraseOption())
     .requiredOption('--out <dir>', 'folder for the payload; must be empty or missing')
     .option('--json', 'one JSON object on standard output');
-  return addTrustOptions(command).action(async (envelope: string, options: OpenOptions) => {
+  return addOpenpgpOptions(addTrustOptions(command)).action(async (envelope: string, options: OpenOptions) => {
     const out = resolve(options.out);
     const madeOut = await ensureEmpty(out);
     const scratch = join(out, `.opening-${randomUUID()}`);
@@ -42,11 +55,14 @@ export function openCommand(): Command {
       printResult(
         options,
         {
-          id: opened.id,
+          ...manifestJson(opened.manifest),
           dialect: opened.dialect,
           instances,
-          signed_by: opened.signedBy,
+          signed_by: opened.signedBy ?? null,
           payload_signed: opened.payloadCovered,
+          manifest_signed: opened.manifestCovered,
+          checks: formsJson(opened.checks),
+          unknown_fields: opened.unknownMembers,
           files,
         },
         `${out}: ${instances} instances, ${files.length} files`,
@@ -64,12 +80,16 @@ async function openInto(
   scratch: string,
   options: OpenOptions,
 ): Promise<OpenedEnvelope> {
-  const trust = await trustOf(options);
-  const recipientKeys = await Promise.all(
-    options.key.map((path) => readPrivateKey(path, 'encryption', warnExposedKey)),
-  );
+  const signers = await signersOf(options);
+  const recipientKeys = await readOwnKeys(options.key ?? [], 'encryption', options);
   await mkdir(scratch, { mode: 0o700 });
-  const source = await openEnvelopeInput(resolve(envelope), scratch);
+  const source = await openEnvelopeInput(resolve(envelope), scratch, options);
+  const manifest = readManifest(source.manifest);
+  assertReceiver(options, manifest);
+  if (source.payload.kind === 'sealed' && recipientKeys.length === 0) {
+    throw new GatewayError('REQUEST_INVALID', 'the envelope is sealed: expected --key <file>');
+  }
+  const age = ageLimitsOf(options);
   const staging = join(scratch, 'payload');
   await mkdir(staging, { mode: 0o700 });
   const progress = startProgress(
@@ -81,20 +101,23 @@ async function openInto(
     const opened = await openEnvelope({
       source,
       recipientKeys,
-      trust,
+      trust: trustIn(signers, manifest, source.openpgpSigner !== undefined),
       nowMs: Date.now(),
+      ...(age === undefined ? {} : { age }),
       limits: { maxEntries: MAX_ENTRIES, maxBytes: MAX_BYTES },
       onProgress: (bytes) => progress.update(bytes),
+      inspect: inspectorOf(options),
       async stage(name) {
         const path = join(staging, name);
         await mkdir(dirname(path), { recursive: true, mode: 0o700 });
         return createWriteStream(path, { flags: 'wx', mode: 0o600 });
       },
     });
+    if (options.preamble === 'blank') await blankPreambles(join(staging, 'dicom'));
     await syncTree(staging);
     // Everything has verified: now, and only now, the files become visible.
     for (const name of await readdir(staging)) await rename(join(staging, name), join(out, name));
-    return opened;
+    return withOpenpgp(source, opened);
   } finally {
     progress.stop();
   }

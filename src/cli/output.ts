@@ -18,6 +18,23 @@ export function printResult(options: JsonOption, machine: Record<string, unknown
   );
 }
 
+/** Prints what was found, whether good or bad; `failure` gives the exit code. */
+export function printReport(
+  options: JsonOption,
+  machine: Record<string, unknown>,
+  human: string,
+  failure: GatewayError | undefined,
+): void {
+  if (options.json === true) {
+    const error = failure === undefined ? {} : { code: failure.code, message: failure.message };
+    process.stdout.write(`${JSON.stringify({ ok: failure === undefined, ...error, ...machine })}\n`);
+  } else {
+    process.stdout.write(`${human}\n`);
+    if (failure !== undefined) printError(options, failure);
+  }
+  if (failure !== undefined) process.exitCode = exitCodeOf(failure);
+}
+
 /** Prints an error and gives the exit code for it. */
 export function printError(options: JsonOption, raw: unknown): number {
   const error = toGatewayError(raw);

@@ -3,9 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
-import { DIALECT_NAMES, type DialectName } from '../domain/peer.js';
 import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
@@ -13,49 +12,41 @@ import { AUDIT_FILE, envelopeFolderName, MANIFEST_FILE, MANIFEST_JWS } from '../
 import { type PayloadFile, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
-import { readPrivateKey, readPublicKey } from '../trust/key-files.js';
-import { type InputFiles, type InputInstance, readInputFiles } from './input-files.js';
-import { type JsonOption, printResult, warnExposedKey } from './output.js';
+import { type InputInstance, readInputFiles } from './input-files.js';
+import { printResult } from './output.js';
+import { readOwnKey } from './own-keys.js';
 import { startProgress } from './progress.js';
-
-interface SealOptions extends JsonOption {
-  readonly to: string;
-  readonly signWith: string;
-  readonly senderId: string;
-  readonly senderName?: string;
-  readonly receiverId: string;
-  readonly receiverName?: string;
-  readonly out: string;
-  readonly dialect: DialectName;
-}
+import {
+  addSealOptions,
+  expiryOf,
+  readAttachments,
+  readExtensions,
+  readRecipients,
+  type SealOptions,
+  toEntity,
+} from './seal-options.js';
 
 const READ_BYTES = 1024 * 1024;
 
 export function sealCommand(): Command {
-  return new Command('seal')
-    .description('seal one study, and files that go with it, to a receiver; prints the path of the envelope')
-    .argument('<files...>', 'DICOM files and folders; other files travel as attachments')
-    .requiredOption('--to <file>', 'the receiver’s encryption.pub')
-    .requiredOption('--sign-with <file>', 'our signing.key')
-    .requiredOption('--sender-id <id>', 'our organisation id')
-    .requiredOption('--receiver-id <id>', 'the receiver’s organisation id')
-    .option('--sender-name <name>', 'our name')
-    .option('--receiver-name <name>', 'the receiver’s name')
-    .requiredOption('--out <dir>', 'folder in which <id>.JMIX is made')
-    .addOption(
-      new Option(
-        '--dialect <name>',
-        'the software that is to open it: canon is the specification’s own words',
+  return addSealOptions(
+    new Command('seal')
+      .description(
+        'seal one study, and files that go with it, to its receivers; prints the path of the envelope',
       )
-        .choices(DIALECT_NAMES)
-        .default('canon'),
-    )
+      .argument('<files...>', 'DICOM files and folders; other files travel as attachments'),
+  )
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SealOptions) => {
-      const recipientKey = await readPublicKey(options.to, 'encryption');
-      const signingKey = await readPrivateKey(options.signWith, 'signing', warnExposedKey);
+      const recipients = await readRecipients(options);
+      const signingKey = await readOwnKey(options.signWith, 'signing', options);
+      const extensions = await readExtensions(options);
+      const createdAtMs = Date.now();
+      const assertionExpiresAtMs = expiryOf(options, createdAtMs);
       const input = await readInputFiles(paths);
       const { instances } = input;
+      const attachments = await readAttachments(options, input);
+      const metadata = await describeStudy(onlyStudy(instances), instances, pathOf(instances));
       const id = parseEnvelopeId(randomUUID());
       const out = resolve(options.out);
       await mkdir(out, { recursive: true });
@@ -66,14 +57,19 @@ export function sealCommand(): Command {
       try {
         const sealed = await sealEnvelope({
           id,
-          createdAtMs: Date.now(),
-          sender: entity(options.senderId, options.senderName),
-          receivers: [entity(options.receiverId, options.receiverName)],
-          metadata: await describeStudy(onlyStudy(instances), instances, pathOf(instances)),
-          files: payloadFiles(input),
-          recipientKey,
+          createdAtMs,
+          sender: toEntity(options.senderId, options.senderName),
+          recipients,
+          classification: options.classification,
+          extensions,
+          metadata:
+            attachments.report === undefined
+              ? metadata
+              : { ...metadata, report: { file: attachments.report } },
+          files: [...dicomFiles(instances), ...attachments.files],
           signingKey,
           dialect: options.dialect,
+          ...(assertionExpiresAtMs === undefined ? {} : { assertionExpiresAtMs }),
           payloadSink: createWriteStream(join(folder, DIALECT_OF[options.dialect].sealedFileName), {
             flags: 'wx',
             mode: 0o600,
@@ -101,10 +97,6 @@ export function sealCommand(): Command {
     });
 }
 
-function entity(id: string, name: string | undefined) {
-  return { id, name: name ?? id, contact: 'unknown' };
-}
-
 function onlyStudy(instances: readonly InputInstance[]): Uid {
   const [study, ...more] = new Set(instances.map((instance) => instance.studyInstanceUid));
   if (study === undefined) throw new GatewayError('REQUEST_INVALID', 'none of the files is a DICOM instance');
@@ -122,14 +114,10 @@ function pathOf(instances: readonly InputInstance[]): (instance: { sopInstanceUi
   return ({ sopInstanceUid }) => paths.get(sopInstanceUid) ?? '';
 }
 
-function payloadFiles({ instances, others }: InputFiles): PayloadFile[] {
-  const open = (path: string) => () => createReadStream(path, { highWaterMark: READ_BYTES });
-  return [
-    ...instances.map(({ sopInstanceUid, fileBytes, path }) => ({
-      name: `dicom/${sopInstanceUid}.dcm`,
-      sizeBytes: fileBytes,
-      open: open(path),
-    })),
-    ...others.map(({ name, sizeBytes, path }) => ({ name: `files/${name}`, sizeBytes, open: open(path) })),
-  ];
+function dicomFiles(instances: readonly InputInstance[]): PayloadFile[] {
+  return instances.map(({ sopInstanceUid, fileBytes, path }) => ({
+    name: `dicom/${sopInstanceUid}.dcm`,
+    sizeBytes: fileBytes,
+    open: () => createReadStream(path, { highWaterMark: READ_BYTES }),
+  }));
 }

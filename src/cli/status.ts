@@ -68,16 +68,23 @@ function describe(
     const reason =
       record.parked ?? ('refusal' in record ? record.refusal : undefined) ?? quarantineOf(record);
     lines.push(
-      `${record.id}  ${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
+      `${record.id}  ${contentOf(record)}${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
     );
   }
   const tried = deliveries.filter(
     ({ state, lastError }) => lastError !== undefined && !STUCK.includes(state),
   );
-  for (const { id, lastError, advice } of tried.slice(0, TRIED_SHOWN)) {
-    lines.push(`${id}  tried again: ${lastError?.message ?? ''}${advice === '' ? '' : ` → ${advice}`}`);
+  for (const record of tried.slice(0, TRIED_SHOWN)) {
+    const { id, lastError, advice } = record;
+    lines.push(
+      `${id}  ${contentOf(record)}tried again: ${lastError?.message ?? ''}${advice === '' ? '' : ` → ${advice}`}`,
+    );
   }
   return lines.join('\n');
+}
+
+function contentOf({ purpose }: DeliveryView | ReceptionView): string {
+  return purpose === undefined ? '' : 'pairing test, ';
 }
 
 function describeExchange({ name, error, waitingCount, troubles }: ExchangeView): string {

@@ -1,76 +1,150 @@
-/** `drawbridge verify`: are the signatures good, and, with a key, is every byte of the payload? Writes nothing. */
+/** `drawbridge verify`: what an envelope, a receipt or a proof is worth, and the chain of custody. Writes nothing. */
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Writable } from 'node:stream';
 import { Command } from 'commander';
-import type { EnvelopeSource } from '../jmix/envelope-folder.js';
-import { readManifest } from '../jmix/manifest.js';
-import { openEnvelope } from '../jmix/open.js';
-import { type Trust, verifySignatures } from '../jmix/signatures.js';
-import { readPrivateKey } from '../trust/key-files.js';
-import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
-import { type JsonOption, printResult, warnExposedKey } from './output.js';
-import { addTrustOptions, type TrustOptions, trustOf } from './trust-options.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import type { Custody } from '../jmix/custody.js';
+import type { SignatureVerdict } from '../jmix/signatures.js';
+import { readProof } from '../trust/proof-archive.js';
+import { type CheckedReceipt, receiptJson, receiptLine } from './check-receipt.js';
+import type { CheckResult } from './checks.js';
+import { custodyJson, custodyLines, shortFingerprint } from './custody-view.js';
+import { openEnvelopeInput, withScratch } from './envelope-input.js';
+import { formsJson, manifestJson, manifestLines, visibleDialect } from './envelope-view.js';
+import { addOpenpgpOptions, type OpenpgpOptions } from './openpgp-input.js';
+import { type JsonOption, printReport } from './output.js';
+import { type PassphraseOption, passphraseOption, readOwnKeys } from './own-keys.js';
+import { addTrustOptions, signersOf, type TrustOptions } from './trust-options.js';
+import { type EnvelopeFindings, type VerifyRequest, verifyEnvelope } from './verify-envelope.js';
+import { type ProofFindings, verifyProof } from './verify-proof.js';
 
-interface VerifyOptions extends JsonOption, TrustOptions {
+interface VerifyOptions extends JsonOption, OpenpgpOptions, PassphraseOption, TrustOptions {
   readonly key?: readonly string[];
+  readonly receipt?: string;
 }
 
 export function verifyCommand(): Command {
   const command = new Command('verify')
-    .description('verify an envelope’s signatures; with --key also its payload, to the last byte')
-    .argument('<envelope>', 'folder or archive')
+    .description(
+      'verify signatures and the chain of custody of an envelope or a proof; with --key also the payload, to the last byte',
+    )
+    .argument('<envelope>', 'envelope or proof: folder or archive')
     .option('--key <file...>', 'our encryption.key')
+    .addOption(passphraseOption())
+    .option('--receipt <file>', 'the receiver’s receipt for this envelope')
     .option('--json', 'one JSON object on standard output');
-  return addTrustOptions(command).action(async (envelope: string, options: VerifyOptions) => {
-    const trust = await trustOf(options);
+  return addOpenpgpOptions(addTrustOptions(command)).action(async (text: string, options: VerifyOptions) => {
+    const signers = await signersOf(options);
+    const path = resolve(text);
+    const proof = await readProof(path);
+    if (proof !== undefined) {
+      printProof(options, await verifyProof(proof, signers, options));
+      return;
+    }
+    const recipientKeys = await readOwnKeys(options.key ?? [], 'encryption', options);
+    const receipt = options.receipt === undefined ? undefined : await readReceiptFile(options.receipt);
     const scratch = join(tmpdir(), `drawbridge-verify-${randomUUID()}`);
     await withScratch(scratch, async () => {
       await mkdir(scratch, { mode: 0o700 });
-      const source = await openEnvelopeInput(resolve(envelope), scratch);
-      const result =
-        options.key === undefined
-          ? verifySigned(source, trust)
-          : await verifyWhole(source, trust, options.key);
-      const signer = result.signedBy ?? 'nobody';
-      const extent = result.payloadVerified ? 'payload verified' : 'payload not opened (no --key)';
-      printResult(
-        options,
-        {
-          id: result.id,
-          signed_by: result.signedBy,
-          payload_signed: result.payloadCovered,
-          payload_verified: result.payloadVerified,
-          checks: result.checks,
-        },
-        `${result.id}: signed by ${signer}, ${extent}`,
-      );
+      const request: VerifyRequest = {
+        open: () => openEnvelopeInput(path, scratch, options),
+        signers,
+        recipientKeys,
+        limits: options,
+        ...(receipt === undefined ? {} : { receipt }),
+      };
+      printEnvelope(options, await verifyEnvelope(request));
     });
   });
 }
 
-function verifySigned(source: EnvelopeSource, trust: Trust) {
-  const manifest = readManifest(source.manifest);
-  const verdict = verifySignatures({
-    manifest,
-    manifestBytes: source.manifest,
-    ...(source.jws === undefined ? {} : { jws: source.jws }),
-    trust,
-    nowMs: Date.now(),
-  });
-  return { id: manifest.id, payloadVerified: false, ...verdict };
+function printEnvelope(options: JsonOption, findings: EnvelopeFindings): void {
+  const { checks, manifest, source, verdict, opened, custody, receipt } = findings;
+  const dialect = manifest === undefined || source === undefined ? null : visibleDialect(manifest, source);
+  const machine = {
+    kind: 'envelope',
+    ...(manifest === undefined ? {} : manifestJson(manifest)),
+    dialect: opened?.dialect ?? dialect,
+    ...signatureJson(verdict),
+    payload_verified: opened !== undefined,
+    checks: formsJson({ ...verdict?.checks, ...opened?.checks }),
+    ...(opened === undefined ? {} : { unknown_fields: opened.unknownMembers }),
+    results: checks.toJson(),
+    custody: custody === undefined ? null : custodyJson(custody),
+    receipt: receipt === undefined ? null : receiptJson(receipt),
+  };
+  const human = [
+    ...(manifest === undefined ? [] : manifestLines(manifest)),
+    signatureLine(verdict),
+    `payload    ${PAYLOAD_TEXT[checks.resultOf('payload')]}`,
+    ...custodyText(custody),
+    ...(receipt === undefined ? [] : receiptText(receipt)),
+  ];
+  printReport(options, machine, human.join('\n'), checks.firstFailure());
 }
 
-async function verifyWhole(source: EnvelopeSource, trust: Trust, keys: readonly string[]) {
-  const opened = await openEnvelope({
-    source,
-    recipientKeys: await Promise.all(keys.map((path) => readPrivateKey(path, 'encryption', warnExposedKey))),
-    trust,
-    nowMs: Date.now(),
-    limits: { maxEntries: MAX_ENTRIES, maxBytes: MAX_BYTES },
-    stage: async () => new Writable({ write: (_chunk, _encoding, done) => done() }),
-  });
-  return { payloadVerified: true, ...opened };
+const PAYLOAD_TEXT: Readonly<Record<CheckResult, string>> = {
+  ok: 'verified, to the last byte',
+  failed: 'NOT GOOD',
+  absent: 'none',
+  not_checked: 'not opened: no --key, or what stands in front of it failed',
+};
+
+function printProof(options: JsonOption, findings: ProofFindings): void {
+  const { checks, manifest, verdict, custody, receipt, refusal, assertionExpiredAt } = findings;
+  const machine = {
+    kind: 'proof',
+    ...(manifest === undefined ? {} : manifestJson(manifest)),
+    ...signatureJson(verdict),
+    assertion_expired_at: assertionExpiredAt ?? null,
+    checks: formsJson({ ...verdict?.checks }),
+    results: checks.toJson(),
+    custody: custody === undefined ? null : custodyJson(custody),
+    receipt: receipt === undefined ? null : receiptJson(receipt),
+    refusal: refusal === undefined ? null : receiptJson(refusal),
+  };
+  const human = [
+    ...(manifest === undefined ? [] : manifestLines(manifest)),
+    signatureLine(verdict),
+    ...(assertionExpiredAt === undefined
+      ? []
+      : [`           its own date passed at ${assertionExpiredAt}; it counts as of the day it was made`]),
+    ...custodyText(custody),
+    ...(refusal === undefined ? [] : receiptText(refusal)),
+    ...(receipt === undefined ? ['receipt    none in this proof'] : receiptText(receipt)),
+  ];
+  printReport(options, machine, human.join('\n'), checks.firstFailure());
+}
+
+function signatureJson(verdict: SignatureVerdict | undefined) {
+  return {
+    signed_by: verdict?.signedBy ?? null,
+    payload_signed: verdict?.payloadCovered ?? false,
+    manifest_signed: verdict?.manifestCovered ?? false,
+  };
+}
+
+function signatureLine(verdict: SignatureVerdict | undefined): string {
+  if (verdict === undefined) return 'signature  NOT GOOD';
+  if (verdict.signedBy === undefined) return 'signature  by nobody known: anyone may have made this';
+  const extent = verdict.manifestCovered ? 'the whole manifest and the payload' : 'the payload';
+  return `signature  good, by ${shortFingerprint(verdict.signedBy)}; covers ${extent}`;
+}
+
+function custodyText(custody: Custody | undefined): readonly string[] {
+  return custody === undefined ? ['custody    no audit trail'] : ['custody', ...custodyLines(custody)];
+}
+
+function receiptText(receipt: CheckedReceipt): readonly string[] {
+  return [receiptLine(receipt), ...custodyLines(receipt.custody)];
+}
+
+async function readReceiptFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new GatewayError('REQUEST_INVALID', `there is no receipt ${path}`, { cause });
+  }
 }

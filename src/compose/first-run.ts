@@ -12,6 +12,7 @@ import { createSpool } from '../spool/envelope-store.js';
 import { createLayout } from '../spool/layout.js';
 import { ensureSiteKeys } from '../trust/site-keys.js';
 import { ensureDashboardPassword } from './dashboard-auth.js';
+import { KEY_DISK } from './key-disk.js';
 
 export interface FirstRun {
   readonly settings: Settings;
@@ -38,7 +39,7 @@ export async function ensureSite(
   const settings = loadSettings(configPath, environment);
   const layout = createLayout(settings.dataDir);
   await createSpool(layout);
-  const keys = await ensureSiteKeys(layout.keys, settings.site, createFileDurably, Date.now());
+  const keys = await ensureSiteKeys(layout.keys, settings, KEY_DISK, Date.now());
   const password = await ensureDashboardPassword(layout.keys);
   return {
     settings,

@@ -5,13 +5,14 @@
 import { startScp } from '../dimse/scp.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { Reception } from '../domain/reception.js';
-import { GatewayError } from '../errors/gateway-error.js';
+import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { createDashboardApp } from '../http/dashboard-app.js';
 import { createPeerApp } from '../http/peer-app.js';
 import type { PeerApi } from '../http/ports.js';
 import { type HttpListener, listenPlain, listenTls } from '../http/server.js';
 import { createUploads, type Uploads } from '../http/tus/uploads.js';
 import { discardUnacknowledged } from '../inbound/recover.js';
+import { checkOpenpgp } from '../openpgp/openpgp.js';
 import { createFeeding } from '../outbound/feeding.js';
 import { createIntake } from '../outbound/intake.js';
 import { recoverFreezes } from '../outbound/recover.js';
@@ -20,16 +21,20 @@ import { createProducer } from '../queue/producer.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
 import { wipeScratch } from '../spool/envelope-store.js';
 import { openStudyStore } from '../spool/study-store.js';
+import { viewPeer } from '../trust/peer-view.js';
 import { createChanges } from './changes.js';
 import { startCompletionClock } from './completion-clock.js';
 import { readDashboardAuth } from './dashboard-auth.js';
 import { viewExchange } from './exchange-board.js';
 import { startHousekeeping } from './housekeeping.js';
+import { startKeyTidying } from './live-keys.js';
 import { createOperations } from './operations.js';
 import { createPeerApi } from './peer-api.js';
+import { startPeerWatch } from './peer-watch.js';
 import { createRecordIndex } from './record-index.js';
 import { createRefusals } from './refusals.js';
 import type { RecordListeners, SiteContext } from './site.js';
+import { createSitePairing } from './site-pairing.js';
 import { inboundParts, outboundParts } from './steps.js';
 import { DRAWBRIDGE_VERSION } from './version.js';
 
@@ -91,6 +96,11 @@ export async function startGateway(
   await Promise.all([deliveries.load(), receptions.load()]);
   await tolerant(() => recoverFreezes(outbound), log);
   await discardUnacknowledged(inbound, ownsScratch ? 0 : FOREIGN_SCRATCH_MS);
+  // What goes to other partners need not wait for it.
+  await checkOpenpgp(settings, layout.keys).catch((error: unknown) => {
+    const { code, message, advice } = toGatewayError(error);
+    log.error({ event: 'openpgp.unusable', code, advice }, message);
+  });
 
   const feeding = createFeeding();
   const refusals = createRefusals();
@@ -131,6 +141,7 @@ export async function startGateway(
       changes.notify();
     },
   });
+  const peerWatch = startPeerWatch(site, changes.notify);
   const completion = startCompletionClock(outbound, settings.completion, feeding);
   const board = queuesForBoard(redis.connection);
   const startedAtMs = clock.now();
@@ -156,11 +167,15 @@ export async function startGateway(
       disk: housekeeping.space(),
       workers: { up: workersUp() },
     }),
+    peers: () => site.peers.known().map(viewPeer),
     exchangeTypeOf: (name) => site.exchanges.get(name)?.type,
     exchanges: () => Promise.all(site.lines.inboxes.map((exchange) => viewExchange(layout, exchange))),
-    subscribe: changes.subscribe,
+    admission,
+    maxAttachmentBytes: settings.dimse.maxInstanceBytes,
+    ...changes,
   });
-  const api = createPeerApi(site, inbound, outbound, admission);
+  const pairing = createSitePairing(site, { outbound, deliveries, receptions }, () => peerListener?.port);
+  const api = createPeerApi(site, inbound, outbound, admission, pairing.door);
   const uploads = createUploads({
     ...api,
     folder: layout.uploads,
@@ -169,12 +184,14 @@ export async function startGateway(
     expiryMs: UPLOAD_EXPIRY_MS,
   });
   const sweeping = setInterval(() => void tolerant(() => uploads.sweep(clock.now()), log), UPLOAD_SWEEP_MS);
+  const stopTidying = startKeyTidying(layout.keys, settings, log, clock);
   const peerListener = settings.https.listen ? await listenForPeers(site, api, uploads) : undefined;
   const dashboard = await listenPlain({
     host: settings.dashboard.host,
     port: settings.dashboard.port,
     app: createDashboardApp({
       operations,
+      pairing: pairing.desk,
       boardQueues: board.queues,
       auth: await readDashboardAuth(layout.keys),
       log,
@@ -197,8 +214,10 @@ export async function startGateway(
     async close(graceMs) {
       closing = true;
       clearInterval(sweeping);
+      stopTidying();
+      pairing.close();
       await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
-      await completion.stop();
+      await Promise.all([completion.stop(), peerWatch.stop()]);
       await housekeeping.stop();
       await Promise.all([producer.close(), board.close()]);
       site.close();
@@ -224,6 +243,9 @@ function toRoute(route: SiteContext['settings']['routes'][number]) {
   return {
     to: route.to,
     priority: route.priority,
+    together: route.together,
+    classification: route.classification,
+    extensions: route.extensions,
     match: {
       ...(callingAe === undefined ? {} : { callingAe }),
       ...(calledAe === undefined ? {} : { calledAe }),

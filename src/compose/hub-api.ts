@@ -5,6 +5,7 @@ import type { DirectoryApi, PeerApi } from '../http/ports.js';
 import type { Deposit } from '../hub/deposit.js';
 import type { HubInbox } from '../hub/inbox.js';
 import type { HubParts } from '../hub/parts.js';
+import { formatJwks } from '../trust/jwks.js';
 import { identifyMember, identifyToken, type KnownMember } from '../trust/members.js';
 
 export interface HubUse {
@@ -16,7 +17,7 @@ export interface HubUse {
 }
 
 export function createHubApi(
-  { parcels }: Pick<HubParts, 'parcels'>,
+  { parcels, keys }: Pick<HubParts, 'parcels' | 'keys'>,
   { members, inbox, deposit, admission, directory }: HubUse,
 ): PeerApi {
   return {
@@ -44,6 +45,10 @@ export function createHubApi(
         'ENVELOPE_NOT_FOUND',
         'a hub takes no receipts: they travel sealed, as envelopes',
       );
+    },
+    async keySet() {
+      await keys.refresh();
+      return formatJwks(keys);
     },
     inbox,
     ...(directory === undefined ? {} : { directory }),

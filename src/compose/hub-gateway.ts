@@ -22,11 +22,11 @@ import { createSpool, wipeScratch } from '../spool/envelope-store.js';
 import { createLayout } from '../spool/layout.js';
 import type { Space } from '../spool/space.js';
 import { readMembers } from '../trust/members.js';
-import { readSiteKeys } from '../trust/site-keys.js';
 import { type Changes, createChanges } from './changes.js';
 import { createHubApi } from './hub-api.js';
 import { createHubDirectory } from './hub-directory.js';
 import { startHubHousekeeping } from './hub-housekeeping.js';
+import { readLiveKeys, startKeyTidying } from './live-keys.js';
 
 export interface ParcelView extends Parcel {
   readonly state: ParcelState;
@@ -68,15 +68,14 @@ export async function startHubGateway({
   const layout = createLayout(settings.dataDir);
   await createSpool(layout);
   const [keys, members] = await Promise.all([
-    readSiteKeys(layout.keys, settings.https),
+    readLiveKeys(layout.keys, settings, log, clock),
     readMembers(settings),
   ]);
   await wipeScratch(layout, 0, clock.now());
   const changes = createChanges();
   const parts: HubParts = {
     site: settings.site,
-    signingKey: keys.signing.privateKey,
-    encryptionKey: keys.encryption.privateKey,
+    keys,
     members,
     layout,
     parcels: await openParcelStore(layout.parcels, changes.notify),
@@ -138,6 +137,7 @@ export async function startHubGateway({
     await stopWork();
     throw error;
   });
+  const stopTidying = startKeyTidying(layout.keys, settings, log, clock);
   log.info({ event: 'hub.started', https: listener.port, members: members.size });
 
   return {
@@ -160,6 +160,7 @@ export async function startHubGateway({
     tick: housekeeping.tick,
     async close(graceMs) {
       closing = true;
+      stopTidying();
       inbox.close();
       await listener.close(graceMs);
       await stopWork();

@@ -23,7 +23,9 @@ export interface LineParts {
 }
 
 export function createLines(parts: LineParts): Lines {
-  const desks = new Map<string, HttpsTransport>();
+  const desks = new Map<string, { readonly peer: Peer; readonly line: HttpsTransport }>();
+  /** Lines to where a peer was before: what is on its way there may end, and idle connections close by themselves. */
+  const former: HttpsTransport[] = [];
   const places = new Map<string, Transport>();
   const paces = new Map<string, Pace>();
 
@@ -39,8 +41,21 @@ export function createLines(parts: LineParts): Lines {
       throw new GatewayError('PEER_REFUSED', `there is no exchange ${name} in the config`);
     return exchange;
   };
-  const deskOf = (peer: Peer): HttpsTransport =>
-    madeOnce(desks, peer.id, () => createHttpsTransport(peer, parts.identity));
+  const deskOf = (peer: Peer): HttpsTransport => {
+    const before = desks.get(peer.id);
+    if (before !== undefined && isReachedAlike(before.peer, peer)) return before.line;
+    // Without either, the certificate authorities of the operating system would do, and with them half the world.
+    if (peer.certificateFingerprints.length === 0 && peer.certificateAuthority === undefined) {
+      throw new GatewayError(
+        'PEER_UNTRUSTED',
+        `nothing is known of ${peer.id} by which it could be told from an impostor`,
+      );
+    }
+    if (before !== undefined) former.push(before.line);
+    const line = createHttpsTransport(peer, parts.identity);
+    desks.set(peer.id, { peer, line });
+    return line;
+  };
   /** One for each folder that a server's outbox means; a hub is one place for all. */
   const placeAt = (exchange: Exchange, peerId?: string): Transport =>
     madeOnce(places, exchange.type === 'hub' ? exchange.name : `${exchange.name} ${peerId ?? ''}`, () =>
@@ -65,9 +80,19 @@ export function createLines(parts: LineParts): Lines {
     },
     inboxes: [...parts.exchanges.values()].filter(hasInbox),
     close() {
-      for (const line of [...desks.values(), ...places.values()]) line.close();
+      for (const { line } of desks.values()) line.close();
+      for (const line of [...former, ...places.values()]) line.close();
     },
   };
+}
+
+/** Whether a line made for one is right for the other. */
+function isReachedAlike(one: Peer, other: Peer): boolean {
+  return (
+    one.url === other.url &&
+    one.certificateAuthority === other.certificateAuthority &&
+    one.certificateFingerprints.join() === other.certificateFingerprints.join()
+  );
 }
 
 function madeOnce<V>(known: Map<string, V>, key: string, make: () => V): V {

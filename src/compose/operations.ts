@@ -1,5 +1,6 @@
 /** What the dashboard and scripts see and do, over the records in memory and the use cases. */
-import { type Delivery, deliveryState } from '../domain/delivery.js';
+import { parseExtensions } from '../config/extensions.js';
+import { type Delivery, deliveryState, envelopeIdOf } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Exchange } from '../domain/exchange.js';
 import type { Peer } from '../domain/peer.js';
@@ -19,6 +20,7 @@ import type {
 } from '../http/ports.js';
 import type { InboundParts } from '../inbound/parts.js';
 import { retryReception } from '../inbound/retry.js';
+import { attach, describe } from '../outbound/attach.js';
 import { type CompletionParts, completeStudy } from '../outbound/complete-study.js';
 import { type CompletionRules, judgeCompletion } from '../outbound/completion.js';
 import type { Feeding } from '../outbound/feeding.js';
@@ -38,8 +40,13 @@ export interface OperationsParts {
   readonly refusals: () => readonly RefusalView[];
   readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'overdue' | 'nowMs' | 'site'>>;
   readonly exchanges: () => Promise<readonly ExchangeView[]>;
+  readonly peers: Operations['peers'];
   readonly exchangeTypeOf: (name: string) => Exchange['type'] | undefined;
+  readonly admission: Operations['admission'];
+  readonly maxAttachmentBytes: number;
   readonly subscribe: Operations['subscribe'];
+  /** Tells those who watch. */
+  readonly notify: () => void;
 }
 
 export function createOperations(parts: OperationsParts): Operations {
@@ -94,6 +101,7 @@ export function createOperations(parts: OperationsParts): Operations {
     },
     studies: () => outbound.studies.gathering().map((study) => viewStudy(parts, study)),
     associations: parts.associations,
+    peers: parts.peers,
     refusals: parts.refusals,
     deliveries: ({ state, limit }) =>
       parts.deliveries
@@ -101,7 +109,12 @@ export function createOperations(parts: OperationsParts): Operations {
         .filter((record) => state === undefined || deliveryState(record) === state)
         .slice(0, limit)
         .map(viewDelivery),
-    delivery: (id) => viewDelivery(found(parts.deliveries.get(id))),
+    delivery: (id) =>
+      viewDelivery(
+        found(
+          parts.deliveries.get(id) ?? parts.deliveries.all().find((record) => envelopeIdOf(record) === id),
+        ),
+      ),
     receptions: ({ state, limit }) =>
       receptions()
         .filter((record) => state === undefined || receptionState(record) === state)
@@ -112,6 +125,16 @@ export function createOperations(parts: OperationsParts): Operations {
       const study = await outbound.studies.find(key);
       if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
       return { deliveries: await completeStudy(outbound, study, 'requested') };
+    },
+    admission: parts.admission,
+    async attach(key, attachment) {
+      const created = await attach(outbound, key, { ...attachment, maxBytes: parts.maxAttachmentBytes });
+      parts.notify();
+      return { created };
+    },
+    async describeStudy(key, extensions) {
+      await describe(outbound, key, parseExtensions(extensions));
+      parts.notify();
     },
     retryDelivery: async (id: EnvelopeId) => ({ id: await retryDelivery(outbound, id) }),
     async retryReception(id) {
@@ -159,6 +182,7 @@ function viewStudy(parts: OperationsParts, study: Study): StudyView {
     modalities: [...gathering.modalities].sort(),
     callingAes: [...gathering.callingAes].sort(),
     instanceCount: gathering.instances.size,
+    attachmentCount: gathering.attachments.size,
     dataSetBytes: gathering.dataSetBytes,
     firstInstanceAtMs: gathering.firstAtMs,
     lastInstanceAtMs: gathering.lastAtMs,

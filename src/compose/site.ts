@@ -5,25 +5,32 @@ import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { Exchange } from '../domain/exchange.js';
-import type { Pacs, Peer } from '../domain/peer.js';
+import type { Pacs } from '../domain/peer.js';
 import type { Reception } from '../domain/reception.js';
 import type { Log } from '../observe/log.js';
+import { createOpenpgp, type Openpgp } from '../openpgp/openpgp.js';
+import { createFileDurably } from '../spool/atomic.js';
 import { readBridgeId } from '../spool/bridge-id.js';
 import { createSpool } from '../spool/envelope-store.js';
 import { createLayout, type Layout } from '../spool/layout.js';
 import { openRecordStore, type RecordStore } from '../spool/record-store.js';
+import { fetchKeySet } from '../transport/https/key-set.js';
 import type { Lines } from '../transport/lines.js';
 import { readExchanges } from '../trust/exchanges.js';
-import { openPeerBook } from '../trust/peer-book.js';
+import { openPeerBook, type PeerBook } from '../trust/peer-book.js';
+import { createKeyNews, type KeyNews } from '../trust/peer-news.js';
 import { readPacs } from '../trust/peers.js';
-import { readSiteKeys, type SiteKeys } from '../trust/site-keys.js';
+import type { SiteKeys } from '../trust/site-keys.js';
 import { createLines } from './lines.js';
+import { readLiveKeys } from './live-keys.js';
 
 export interface SiteContext {
   readonly settings: Settings;
   readonly layout: Layout;
   readonly keys: SiteKeys;
-  readonly peers: ReadonlyMap<string, Peer>;
+  readonly peers: PeerBook;
+  readonly keyNews: KeyNews;
+  readonly openpgp: Openpgp;
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly deliveries: RecordStore<Delivery>;
   readonly receptions: RecordStore<Reception>;
@@ -53,8 +60,8 @@ export async function openSite(
   const layout = createLayout(settings.dataDir);
   await createSpool(layout);
   const [keys, peers, exchanges, bridgeId] = await Promise.all([
-    readSiteKeys(layout.keys, settings.https),
-    openPeerBook(settings, layout.trust),
+    readLiveKeys(layout.keys, settings, log),
+    openPeerBook(settings, layout.trust, { createFile: createFileDurably, clock: systemClock, log }),
     readExchanges(settings),
     readBridgeId(layout),
   ]);
@@ -70,6 +77,12 @@ export async function openSite(
     layout,
     keys,
     peers,
+    keyNews: createKeyNews(
+      peers,
+      ({ peer }, url, signal) => fetchKeySet({ url, trust: peer, identity: keys.tls, signal }),
+      { log, now: () => systemClock.now() },
+    ),
+    openpgp: createOpenpgp(settings, layout.keys),
     pacs: readPacs(settings),
     deliveries: openRecordStore<Delivery>(layout.deliveries, listeners.delivery),
     receptions: openRecordStore<Reception>(layout.receptions, listeners.reception),

@@ -38,12 +38,11 @@ export interface StageStep {
 }
 
 export function outboundParts(site: SiteContext, producer: Producer): OutboundParts {
+  const { assertionDays } = site.settings.trust;
   return {
     ...site,
     site: site.settings.site,
-    get signingKey() {
-      return site.keys.signing.privateKey;
-    },
+    ...(assertionDays === undefined ? {} : { assertionMs: assertionDays * DAY_MS }),
     enqueue: async (stage, id) => {
       const priority = (await site.deliveries.read(id))?.priority;
       await producer.add(stage, id, priority === undefined ? {} : { priority });

@@ -1,11 +1,21 @@
-/** Rules that span several settings. Returns every problem, not the first one. */
+/**
+ * Rules that span several settings. Returns every problem, not the first one. What pairing or the directory may bring for a
+ * peer is not asked here: that is checked where the peers are known.
+ */
+import { GatewayError } from '../errors/gateway-error.js';
 import type { Settings } from './settings.js';
+
+/** All problems of a config as one error. */
+export function invalidConfig(problems: readonly string[]): GatewayError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  return new GatewayError('CONFIG_INVALID', `the configuration has ${count}:\n  ${problems.join('\n  ')}`);
+}
 
 export function checkSettings(settings: Settings): readonly string[] {
   return [
     ...duplicates(settings),
     ...exchanges(settings),
-    ...(settings.role === 'hub' ? hub(settings) : [...routes(settings), ...peers(settings)]),
+    ...(settings.role === 'hub' ? hub(settings) : peers(settings)),
     ...listeners(settings),
   ];
 }
@@ -30,21 +40,6 @@ function duplicates(settings: Settings): string[] {
       .filter((peer) => peer.id === settings.site.id)
       .map((peer) => `peers: ${peer.id} is this site itself`),
   ];
-}
-
-function routes(settings: Settings): string[] {
-  const known = new Map(settings.peers.map((peer) => [peer.id, peer]));
-  return settings.routes.flatMap((route, index) =>
-    route.to.flatMap((id) => {
-      const peer = known.get(id);
-      if (peer === undefined) return [`routes.${index}.to: there is no peer ${id}`];
-      return (peer.url ?? peer.via) === undefined || peer.encryptionKey === undefined
-        ? [
-            `routes.${index}.to: the peer ${id} has no encryptionKey, or neither url nor via, so nothing can be sent to it`,
-          ]
-        : [];
-    }),
-  );
 }
 
 /** What an exchange of each type cannot do without, and what means nothing to it. */
@@ -111,13 +106,8 @@ function peers(settings: Settings): string[] {
     ...(peer.deliverTo ?? [])
       .filter((name) => !known.has(name))
       .map((name) => `peers.${index}.deliverTo: there is no PACS ${name}`),
-    ...(peer.url !== undefined && peer.certificateFingerprints.length === 0 && peer.caFile === undefined
-      ? [
-          `peers.${index}: expected certificateFingerprints or caFile, so that ${peer.id} can be told from an impostor`,
-        ]
-      : []),
-    ...((peer.url ?? peer.via) !== undefined && peer.signingKeys.length === 0
-      ? [`peers.${index}.signingKeys: expected at least one, or no receipt of ${peer.id} can be verified`]
+    ...(peer.directory && settings.directory.url === undefined
+      ? [`peers.${index}.directory: expected directory.url, or ${peer.id} cannot be looked up`]
       : []),
   ]);
 }

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { GatewayError } from '../errors/gateway-error.js';
-import { checkSettings } from './check.js';
+import { checkSettings, invalidConfig } from './check.js';
 import { type Environment, readEnvironment } from './environment.js';
 import { type Settings, settingsSchema } from './settings.js';
 
@@ -18,6 +18,7 @@ const PATH_SETTINGS: readonly (readonly string[])[] = [
   ['dataDir'],
   ['https', 'certFile'],
   ['https', 'keyFile'],
+  ['keys', 'passphraseFile'],
   ['redis', 'caFile'],
 ];
 
@@ -42,7 +43,7 @@ export function loadSettings(configPath: string, environment: Environment): Sett
  */
 export function parseSettings(text: string, environment: Environment, baseDir: string): Settings {
   const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
-  if (document.errors.length > 0) throw invalid(document.errors.map((error) => error.message));
+  if (document.errors.length > 0) throw invalidConfig(document.errors.map((error) => error.message));
   // A section whose lines are all commented out is null in YAML, and means: nothing set.
   const raw = withoutNulls(document.toJS() ?? {});
   const fromEnvironment = readEnvironment(environment);
@@ -55,17 +56,12 @@ export function parseSettings(text: string, environment: Environment, baseDir: s
         (issue) => `${issue.path.join('.') || 'file'}${shown(raw, issue.path)}: ${issue.message}`,
       ),
     );
-    throw invalid(problems);
+    throw invalidConfig(problems);
   }
   const settings = resolvePaths(parsed.data, baseDir);
   problems.push(...checkSettings(settings));
-  if (problems.length > 0) throw invalid(problems);
+  if (problems.length > 0) throw invalidConfig(problems);
   return deepFreeze(settings);
-}
-
-function invalid(problems: readonly string[]): GatewayError {
-  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
-  return new GatewayError('CONFIG_INVALID', `the configuration has ${count}:\n  ${problems.join('\n  ')}`);
 }
 
 function shown(raw: unknown, path: readonly PropertyKey[]): string {
@@ -102,7 +98,8 @@ function resolvePaths(settings: Settings, baseDir: string): Settings {
     const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], copy);
     if (typeof value === 'string') setPath(copy, path, absolute(value, baseDir));
   }
-  for (const peer of copy.peers) resolveKeys(peer, ['caFile'], baseDir);
+  for (const peer of copy.peers) resolveKeys(peer, ['caFile', 'openpgpKeyFile'], baseDir);
+  resolveKeys(copy.openpgp, ['homeDir', 'passphraseFile'], baseDir);
   for (const exchange of copy.exchanges) {
     const folders = exchange.type === 'folder' ? (['outbox', 'inbox'] as const) : [];
     resolveKeys(exchange, ['caFile', 'passwordFile', 'tokenFile', ...folders], baseDir);

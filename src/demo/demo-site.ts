@@ -3,12 +3,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { ensureSite } from '../compose/first-run.js';
-import { type PartnerCard, partnerCard } from '../compose/partner-card.js';
 import { type Bridge, startBridge } from '../compose/supervisor.js';
 import { loadSettings } from '../config/load.js';
 import type { Site } from '../domain/site.js';
 import type { Log } from '../observe/log.js';
 import { createLayout } from '../spool/layout.js';
+import { ownCard, type PeerCard } from '../trust/peer-card.js';
 import { readApiToken, readSiteKeys } from '../trust/site-keys.js';
 
 export interface SitePorts {
@@ -22,7 +22,7 @@ export interface DemoSite {
   readonly folder: string;
   readonly configPath: string;
   readonly ports: SitePorts;
-  readonly card: PartnerCard;
+  readonly card: PeerCard;
   readonly password: string;
 }
 
@@ -32,13 +32,13 @@ export async function prepareSite(folder: string, site: Site): Promise<DemoSite>
   const ports = { dimse, https, dashboard };
   const configPath = join(folder, 'drawbridge.yaml');
   const first = await ensureSite(configPath, {}, site);
-  const keys = await readSiteKeys(createLayout(first.settings.dataDir).keys, first.settings.https);
+  const keys = await readSiteKeys(createLayout(first.settings.dataDir).keys, first.settings);
   return {
     site,
     folder,
     configPath,
     ports,
-    card: partnerCard(first.settings, keys, '127.0.0.1', ports.https),
+    card: ownCard(first.settings, keys, '127.0.0.1', ports.https),
     password: first.password ?? '',
   };
 }

@@ -1,5 +1,6 @@
 /**
- * One envelope on its way to one peer, seen from the sending side.
+ * One envelope on its way to one peer, seen from the sending side. Several deliveries may share an envelope, which is
+ * sealed once for all their peers; each has its own retries, its own receipt and its own end.
  *
  * Two axes that fail independently: `carriage` (how far the envelope has come) and `receipt` (what the far side has
  * proved). `parked` lies over both: nothing moves until an operator retries. The words shown to users:
@@ -7,6 +8,7 @@
  */
 import { GatewayError } from '../errors/gateway-error.js';
 import type { EnvelopeId } from './envelope-id.js';
+import type { Classification, Extensions } from './extensions.js';
 import type { LastError, Parking } from './parking.js';
 import type { Priority } from './priority.js';
 import type { Uid } from './uid.js';
@@ -31,6 +33,10 @@ export interface Delivery {
   readonly studyKey: string;
   readonly studyInstanceUid: Uid;
   readonly freezeNumber: number;
+  /** Absent for a study; a test envelope after a pairing holds none. */
+  readonly purpose?: 'pairing-test';
+  /** Absent when its envelope is for this peer alone. */
+  readonly shared?: SharedEnvelope;
   readonly addendumTo?: EnvelopeId;
   /** Absent in records of a bridge that knew no priorities: routine. */
   readonly priority?: Priority;
@@ -38,8 +44,13 @@ export interface Delivery {
   readonly replaces?: EnvelopeId;
   /** The delivery that an operator's retry made of this refused one. */
   readonly replacedBy?: EnvelopeId;
+  /** What the manifest says; `confidential` and nothing when absent. */
+  readonly classification?: Classification;
+  readonly extensions?: Extensions;
   readonly modalities: readonly string[];
   readonly instanceCount: number;
+  /** Files that are no instances; 0 when absent. */
+  readonly attachmentCount?: number;
   /** Sum of the data sets, in bytes. */
   readonly dataSetBytes: number;
   readonly createdAtMs: number;
@@ -48,16 +59,38 @@ export interface Delivery {
   readonly parked?: Parking;
   readonly lastError?: LastError;
   readonly refusal?: { readonly code: string; readonly message: string };
+  /** What the receipt says of the way there; absent when it says nothing of it. `broken`: somebody changed the trail. */
+  readonly custody?: 'whole' | 'broken';
   readonly sealed?: Sealed;
+  /** The id that it is sealed under next, instead of its own: its last envelope expired before it was there. */
+  readonly resealAs?: EnvelopeId;
+  /** Envelopes of it that expired; a receipt for one of them counts, should it have arrived after all. */
+  readonly formerEnvelopes?: readonly Sent[];
   /** Bytes of the archive that the far side is known to have. */
   readonly sentBytes?: number;
   readonly steps: readonly DeliveryStep[];
 }
 
+/** An envelope that was planned for several peers, and the delivery to each of them. */
+export interface SharedEnvelope {
+  readonly id: EnvelopeId;
+  readonly members: readonly { readonly peerId: string; readonly deliveryId: EnvelopeId }[];
+}
+
+/** An envelope as the far side knows it. */
+export interface Sent {
+  readonly id: EnvelopeId;
+  readonly manifestSha256: string;
+}
+
 export interface Sealed {
+  /** The envelope's id, where it is not the delivery's. */
+  readonly envelopeId?: EnvelopeId;
   /** Of the payload. */
   readonly sizeBytes: number;
   readonly manifestSha256: string;
+  /** When its signed assertion expires; never when absent. */
+  readonly expiresAtMs?: number;
   /** The envelope for the hub that this one travels in; `round` counts those before it, 0 when absent. */
   readonly outer?: { readonly id: EnvelopeId; readonly manifestSha256: string; readonly round?: number };
 }
@@ -65,6 +98,8 @@ export interface Sealed {
 export type DeliveryEvent =
   | { readonly type: 'packed' }
   | { readonly type: 'sealed'; readonly sealed: Sealed }
+  /** Too old to be sent, as far as we know not there; it is sealed again under another id. */
+  | { readonly type: 'expired'; readonly resealAs: EnvelopeId }
   | { readonly type: 'sent' }
   | { readonly type: 'acknowledged' }
   | { readonly type: 'verified' }
@@ -75,11 +110,12 @@ export type DeliveryEvent =
 
 /** Where the carriage goes for an event; an empty cell is a broken invariant. */
 const NEXT_CARRIAGE: Record<Carriage, Partial<Record<DeliveryEvent['type'], Carriage>>> = {
-  accepted: { packed: 'packed' },
+  // The delivery to another peer may have sealed for this one too.
+  accepted: { packed: 'packed', sealed: 'sealed' },
   packed: { packed: 'packed', sealed: 'sealed' },
-  sealed: { sent: 'sent', acknowledged: 'acknowledged' },
+  sealed: { sent: 'sent', acknowledged: 'acknowledged', expired: 'packed' },
   // A put that broke after its last byte is repeated after a probe, hence sent → sent.
-  sent: { sent: 'sent', acknowledged: 'acknowledged' },
+  sent: { sent: 'sent', acknowledged: 'acknowledged', expired: 'packed' },
   acknowledged: {},
 };
 
@@ -117,10 +153,34 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
     default: {
       const carriage = NEXT_CARRIAGE[delivery.carriage][event.type];
       if (carriage === undefined) throw impossible(delivery, event);
+      if (event.type === 'expired')
+        return { ...withoutEnvelope(free), carriage, resealAs: event.resealAs, steps };
       const sealed = event.type === 'sealed' ? { sealed: event.sealed } : {};
       return { ...free, ...sealed, carriage, steps };
     }
   }
+}
+
+function withoutEnvelope(delivery: Delivery): Delivery {
+  const { sealed: _sealed, sentBytes: _sentBytes, ...rest } = delivery;
+  return { ...rest, formerEnvelopes: envelopesOf(delivery) };
+}
+
+/** The id of its envelope on the wire and at the far side; until it is sealed, the one it would have alone. */
+export function envelopeIdOf(delivery: Delivery): EnvelopeId {
+  return delivery.sealed?.envelopeId ?? ownEnvelopeId(delivery);
+}
+
+/** The id of an envelope that is for its peer alone. */
+export function ownEnvelopeId({ id, resealAs }: Delivery): EnvelopeId {
+  return resealAs ?? id;
+}
+
+/** All envelopes that a receipt may be for, the present one last. */
+export function envelopesOf(delivery: Delivery): readonly Sent[] {
+  const { formerEnvelopes = [], sealed } = delivery;
+  if (sealed === undefined) return formerEnvelopes;
+  return [...formerEnvelopes, { id: envelopeIdOf(delivery), manifestSha256: sealed.manifestSha256 }];
 }
 
 /** The far side had it, and its receipt has not come. */
@@ -130,7 +190,7 @@ function isUnanswered({ carriage, receipt }: Delivery): boolean {
 
 /** A receipt may overtake the answer to our own put, so `sealed` is not too early for one; before that, it is. */
 function assertReceiptDue(delivery: Delivery, event: DeliveryEvent): void {
-  if (delivery.sealed === undefined) throw impossible(delivery, event);
+  if (envelopesOf(delivery).length === 0) throw impossible(delivery, event);
 }
 
 function impossible(delivery: Delivery, event: DeliveryEvent): GatewayError {

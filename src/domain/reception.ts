@@ -37,6 +37,8 @@ export interface Reception {
   readonly takenFrom?: { readonly exchange: string; readonly archiveBytes: number };
   /** It held no study, but the receipt for a delivery of ours. Known when it has been opened. */
   readonly receiptFor?: EnvelopeId;
+  /** It held no study, but the test that follows a pairing. Known when it has been opened. */
+  readonly purpose?: 'pairing-test';
   readonly manifestSha256: string;
   /** Size of the sealed payload in bytes. */
   readonly sizeBytes: number;
@@ -44,6 +46,8 @@ export interface Reception {
   readonly progress: Progress;
   /** Present from `verified` on. */
   readonly instanceCount?: number;
+  /** Files that came along and are no instances; they stay in `opened/<id>`. */
+  readonly attachmentCount?: number;
   readonly studyInstanceUid?: string;
   readonly modalities?: readonly string[];
   /** As the sender says; known from `verified` on. */
@@ -65,11 +69,13 @@ export type ReceptionEvent =
   | {
       readonly type: 'verified';
       readonly instanceCount: number;
+      readonly attachmentCount?: number;
       readonly studyInstanceUid: string;
       readonly modalities: readonly string[];
       readonly pacs: readonly string[];
       readonly priority?: Priority;
     }
+  | { readonly type: 'tested' }
   | { readonly type: 'receipt'; readonly receiptFor: EnvelopeId; readonly problem?: Parking }
   | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
   | { readonly type: 'delivered' }
@@ -85,7 +91,7 @@ export type ReceptionEvent =
 /** Which events fit which progress; an empty cell is a broken invariant. */
 const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
   received: ['opened', 'quarantined', 'reminded'],
-  opened: ['opened', 'verified', 'receipt', 'quarantined', 'reminded'],
+  opened: ['opened', 'verified', 'tested', 'receipt', 'quarantined', 'reminded'],
   verified: ['pacs', 'delivered', 'reminded'],
   delivered: ['pacs', 'confirmed'],
   confirmed: ['reminded'],
@@ -139,6 +145,7 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         ...free,
         progress: 'verified',
         instanceCount: event.instanceCount,
+        ...(event.attachmentCount === undefined ? {} : { attachmentCount: event.attachmentCount }),
         studyInstanceUid: event.studyInstanceUid,
         modalities: event.modalities,
         ...(event.priority === undefined ? {} : { priority: event.priority }),
@@ -147,6 +154,9 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         ),
         steps,
       };
+    case 'tested':
+      // No PACS has to have anything of it, so the sender gets its receipt at once.
+      return { ...free, progress: 'delivered', purpose: 'pairing-test', instanceCount: 0, steps };
     case 'receipt':
       // For a receipt no receipt is owed, good or bad: two bridges would go on for ever.
       return {

@@ -8,10 +8,12 @@ import { createAdminApp } from './admin/admin-app.js';
 import { apiRoutes } from './admin/api.js';
 import type { AdminSecrets } from './admin/guard.js';
 import { boardHeaders } from './admin/headers.js';
+import type { PairingDesk } from './pairing-ports.js';
 import type { Operations } from './ports.js';
 
 export interface DashboardOptions {
   readonly operations: Operations;
+  readonly pairing?: PairingDesk;
   /** BullMQ queues, for the queues' own board. */
   readonly boardQueues: readonly unknown[];
   readonly auth: AdminSecrets;
@@ -26,11 +28,11 @@ const BOARD_PATH = '/queues';
 
 /** Ready when Redis and the workers are there: without them studies are taken in, but nothing goes on. */
 export function createDashboardApp(options: DashboardOptions): Express {
-  const { operations, auth, log, metrics } = options;
+  const { operations, pairing, auth, log, metrics } = options;
   return createAdminApp({
     auth,
     log,
-    api: apiRoutes(operations),
+    api: apiRoutes(operations, pairing),
     page: 'index.html',
     async readiness() {
       const { redis, workers } = await operations.overview();

@@ -1,6 +1,6 @@
 /**
  * The API for other bridges: envelopes come in, receipts come and go; a hub has inboxes as well, and takes tokens.
- * Nobody gets past the door who is not known by certificate or token.
+ * Nobody gets past the door who is not known by certificate or token; before it lie our public keys, and pairing.
  */
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -9,10 +9,12 @@ import type { Log } from '../observe/log.js';
 import { getAttestation } from './jmix/get-attestation.js';
 import { getEnvelope } from './jmix/get-envelope.js';
 import { getInbox } from './jmix/get-inbox.js';
+import { getJwks, JWKS_PATHS } from './jmix/get-jwks.js';
 import { getReceipt } from './jmix/get-receipt.js';
 import { getStatus } from './jmix/get-status.js';
 import { postAcknowledge } from './jmix/post-acknowledge.js';
 import { postEnvelope } from './jmix/post-envelope.js';
+import { pairingRoutes } from './jmix/post-pairing.js';
 import { postReceipt } from './jmix/post-receipt.js';
 import { createPeerIdentity } from './peer-identity.js';
 import type { InboxApi, PeerApi, PeerLocals } from './ports.js';
@@ -50,7 +52,9 @@ export function createPeerApp(api: PeerApi, options: PeerAppOptions): Express {
 
   app.disable('x-powered-by');
   app.use(helmet());
+  app.get(JWKS_PATHS, getJwks(api));
   app.use('/api/jmix', authenticate);
+  if (api.pairing !== undefined) app.use('/api/pairing', pairingRoutes(api.pairing));
   if (options.uploads !== undefined) app.use('/api/jmix/uploads', options.uploads.router);
   app.post('/api/jmix', postEnvelope(api, options.maxEnvelopeBytes));
   app.get('/api/jmix/:id/status', getStatus(api));

@@ -11,8 +11,15 @@ import type { BoxState, ParcelState } from '../domain/parcel.js';
 import type { Reception, ReceptionState } from '../domain/reception.js';
 import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
+import type { PeerView } from '../trust/peer-view.js';
+import type { PairingDoor } from './pairing-ports.js';
+import type { StudyAdditions } from './study-ports.js';
 
-export type ArchiveMediaType = 'application/x-tar' | 'application/gzip' | 'application/zip';
+export type ArchiveMediaType =
+  | 'application/x-tar'
+  | 'application/gzip'
+  | 'application/zip'
+  | 'application/pgp-encrypted';
 
 /** The client certificate of a connection, as TLS reports it. */
 export interface PeerCertificate {
@@ -46,8 +53,12 @@ export interface PeerApi {
   acceptReceipt(peerId: string, id: EnvelopeId, receipt: Buffer): Promise<void>;
   /** What waits here for those who ask; a hub has it. */
   readonly inbox?: InboxApi;
+  /** Our public keys as a JWKS document (RFC 7517), for everyone. */
+  keySet(): Promise<string>;
   /** Present where keys and addresses of sites can be looked up. */
   readonly directory?: DirectoryApi;
+  /** Open, for strangers too, while an operator waits to be paired; a hub has none. */
+  readonly pairing?: PairingDoor;
 }
 
 export interface DirectoryApi {
@@ -98,7 +109,9 @@ export interface StudyView {
   readonly modalities: readonly string[];
   readonly callingAes: readonly string[];
   readonly instanceCount: number;
+  readonly attachmentCount: number;
   readonly dataSetBytes: number;
+  /** Arrival of the first and the last instance or attachment. */
   readonly firstInstanceAtMs: number;
   readonly lastInstanceAtMs: number;
   /** Instances that came again with other bytes, kept aside. */
@@ -187,10 +200,12 @@ export interface Overview {
   readonly overdue: readonly DeliveryView[];
 }
 
-export interface Operations {
+export interface Operations extends StudyAdditions {
   overview(): Promise<Overview>;
   studies(): readonly StudyView[];
   associations(): readonly AssociationView[];
+  /** Whose keys are known, and what about them waits for somebody. */
+  peers(): readonly PeerView[];
   refusals(): readonly RefusalView[];
   /** Newest first. */
   deliveries(filter: { readonly state?: DeliveryState; readonly limit: number }): readonly DeliveryView[];

@@ -3,7 +3,6 @@
  * the envelope is durable under its name; only then may the sender hear 201. The hub looks at nothing of the manifest
  * but who it is from and whom it is for, and keeps nothing else of it than its hash.
  */
-import { createPublicKey } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -55,7 +54,6 @@ export interface Deposit {
 /** @param deposited called after each commit of something new */
 export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => void): Deposit {
   const reserved = new Map<string, number>();
-  const publicKey = createPublicKey(parts.signingKey);
 
   const unpack = async (body: Readable, signal: AbortSignal): Promise<Unpacked> => {
     const folder = await openScratchFolder(parts.layout, 'deposit').catch((error: unknown) => {
@@ -101,14 +99,15 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
     }
     const atMs = parts.clock.now();
     if (!receiverIds.includes(parts.site.id)) {
+      await parts.keys.refresh();
       const steps = withForwardedSteps(trail, {
-        envelopeId: id,
+        subject: { envelopeId: id, manifestSha256: manifest.sha256 },
         by: parts.site,
         receiverIds,
         // The same time at every attempt makes the same archive.
         atMs: known?.receivedAtMs ?? atMs,
-        signingKey: parts.signingKey,
-        publicKey,
+        signingKey: parts.keys.signing.privateKey,
+        publicKey: parts.keys.signing.publicKey,
       });
       await writeFileDurably(join(folder, AUDIT_FILE), steps);
     }

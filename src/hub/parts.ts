@@ -5,14 +5,13 @@ import type { Member } from '../domain/member.js';
 import type { Site } from '../domain/site.js';
 import type { Log } from '../observe/log.js';
 import type { Layout } from '../spool/layout.js';
+import type { SiteKeys } from '../trust/site-keys.js';
 import type { ParcelStore } from './parcel-store.js';
 
 export interface HubParts {
   readonly site: Site;
-  /** Ed25519, private: signs the `forwarded` step of the audit trail. */
-  readonly signingKey: KeyObject;
-  /** X25519, private: opens envelopes for the hub itself, which hold another envelope, sealed to somebody else. */
-  readonly encryptionKey: KeyObject;
+  /** They sign the `forwarded` step of the audit trail, and open envelopes that hold another one for somebody else. */
+  readonly keys: SiteKeys;
   readonly members: ReadonlyMap<string, HubMember>;
   readonly layout: Layout;
   readonly parcels: ParcelStore;

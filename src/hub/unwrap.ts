@@ -144,10 +144,11 @@ async function openAndDeposit(
 ): Promise<void> {
   const within: { id: EnvelopeId; unpacking: Promise<Unpacked> }[] = [];
   const keys = parts.members.get(senderId)?.signingKeys ?? [];
+  await parts.keys.refresh();
   try {
     await openEnvelope({
       source: await openEnvelopeFolder(parts.layout.heldEnvelope(id)),
-      recipientKeys: [parts.encryptionKey],
+      recipientKeys: parts.keys.decryption,
       // Without pinned keys the connection's certificate or token has to do: it is what lets a member deposit at all.
       trust: keys.length > 0 ? { kind: 'pinned', keys } : { kind: 'allow-unsigned' },
       nowMs: parts.clock.now(),

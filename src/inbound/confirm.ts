@@ -2,12 +2,13 @@
  * confirm: tells the sender how it ended, by a signed receipt. The receipt is written before it is sent, and is the
  * same text at every attempt; a peer that cannot be called fetches it. Commit point: the record says `confirmed`.
  */
+import type { KeyObject } from 'node:crypto';
 import { formatTimestamp } from '../domain/clock.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { formatAuditEntry, signAuditEntry } from '../jmix/audit-trail.js';
 import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
+import { custodyTrail } from './custody-trail.js';
 import { readOutcomes } from './deliver.js';
 import { discardLetter, mailReceipt, wantsNoAnswer } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
@@ -89,24 +90,26 @@ async function receiptOf(parts: InboundParts, reception: Reception, outcome: Out
   const name = RECEIPT_DOCUMENTS[outcome];
   const known = await parts.receptions.readDocument(reception.id, name);
   if (known !== undefined) return known;
-  const { privateKey, publicKey } = parts.keys.signing;
-  const jws = signReceipt(await state(parts, reception, outcome), privateKey, publicKey);
+  const { signing, announcements } = parts.keys;
+  const statement = await state(parts, reception, outcome, signing.privateKey);
+  const jws = signReceipt(statement, signing.privateKey, signing.publicKey, announcements);
   await parts.receptions.writeDocument(reception.id, name, jws);
   return jws;
 }
 
-async function state(parts: InboundParts, reception: Reception, outcome: Outcome): Promise<Receipt> {
+async function state(
+  parts: InboundParts,
+  reception: Reception,
+  outcome: Outcome,
+  signingKey: KeyObject,
+): Promise<Receipt> {
   const nowMs = parts.clock.now();
   const { id, name } = parts.site;
-  const step = (event: string, atMs: number) =>
-    formatAuditEntry(
-      signAuditEntry(
-        { event, by: { id, name }, timestamp: formatTimestamp(atMs) },
-        parts.keys.signing.privateKey,
-        reception.id,
-      ),
-    );
   const deliveredAtMs = reception.steps.findLast((each) => each.event === 'delivered')?.atMs ?? nowMs;
+  const own = [
+    { event: 'received', atMs: reception.receivedAtMs },
+    ...(outcome === 'stored' ? [{ event: 'stored', atMs: deliveredAtMs }] : []),
+  ];
   return {
     version: 1,
     envelope_id: reception.id,
@@ -115,10 +118,7 @@ async function state(parts: InboundParts, reception: Reception, outcome: Outcome
     outcome,
     issued_at: formatTimestamp(nowMs),
     ...(outcome === 'stored' ? {} : { reason: reasonOf(reception) }),
-    audit: [
-      step('received', reception.receivedAtMs),
-      ...(outcome === 'stored' ? [step('stored', deliveredAtMs)] : []),
-    ],
+    audit: await custodyTrail(parts, reception, own, signingKey),
     instances: reception.progress === 'received' ? [] : await instancesOf(parts, reception),
   };
 }

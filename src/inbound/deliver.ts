@@ -12,8 +12,9 @@ import { advanceReception, type PacsOutcome, type Reception } from '../domain/re
 import { GatewayError } from '../errors/gateway-error.js';
 import { readBytesFrom } from '../spool/instance-file.js';
 import { appendJournal, readJournal } from '../spool/journal.js';
+import type { OpenedInstance } from './inspect-instances.js';
 import { enqueueNext, type InboundParts } from './parts.js';
-import { type OpenedInstance, readOpenedInstances } from './verify.js';
+import { readOpenedInstances } from './verify.js';
 
 /** One answered C-STORE, as it stands in the journal. */
 export interface JournalledOutcome {

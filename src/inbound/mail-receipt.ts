@@ -6,17 +6,19 @@
  * One exception: where an envelope could not be opened, the keys of two sites may be at odds, and the letter that says so
  * cannot be opened either. It says openly that it wants no answer, or the two would refuse each other's refusals forever.
  */
+import type { KeyObject } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import type { Peer } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { sha256Hex } from '../jmix/digest.js';
-import { MANIFEST_FILE } from '../jmix/envelope-names.js';
+import { MANIFEST_FILE, OPENPGP_MESSAGE } from '../jmix/envelope-names.js';
 import { readManifest } from '../jmix/manifest.js';
+import { sealMessage } from '../openpgp/seal-message.js';
 import { isErrno } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
-import { derivedId, outerIdOf, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
+import { derivedId, growSealedFolder, outerIdOf, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
 import type { InboundParts } from './parts.js';
 
 /** In the payload: `files/<id of the delivery>.receipt.jws`. */
@@ -90,15 +92,17 @@ function letterOf({ id, receipt, reminders = 0 }: Mail): EnvelopeId {
 }
 
 async function sealLetter(parts: InboundParts, peer: Peer, id: EnvelopeId, mail: Mail): Promise<Travelling> {
-  if (peer.encryptionKey === undefined) {
-    throw new GatewayError('PEER_REFUSED', `no receipt can be sealed to ${peer.id}: it has no encryptionKey`);
-  }
-  const { manifest } = await sealToFolder(parts.layout, {
+  const entity = { id: peer.id, name: peer.name, contact: peer.contact };
+  const contents = {
     id,
     createdAtMs: parts.clock.now(),
     sender: parts.site,
-    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
-    ...(mail.unopened === true ? { extensions: { drawbridge: { [NO_ANSWER]: true } } } : {}),
+    extensions: {
+      drawbridge: {
+        ...(mail.unopened === true ? { [NO_ANSWER]: true } : {}),
+        announcements: parts.keys.announcements,
+      },
+    },
     // JMIX has no envelope without a patient; here there is none.
     metadata: { patient: { id: 'none' } },
     files: [
@@ -110,10 +114,20 @@ async function sealLetter(parts: InboundParts, peer: Peer, id: EnvelopeId, mail:
         },
       },
     ],
-    recipientKey: peer.encryptionKey,
     signingKey: parts.keys.signing.privateKey,
-  });
+  };
+  const { manifest } = await (peer.seal === 'openpgp'
+    ? growSealedFolder(parts.layout, id, OPENPGP_MESSAGE, (messageSink) => {
+        const fingerprints = peer.openpgpFingerprints ?? [];
+        return sealMessage(parts.openpgp, { ...contents, receivers: [entity], fingerprints, messageSink });
+      })
+    : sealToFolder(parts.layout, { ...contents, recipients: [{ entity, key: encryptionKeyOf(peer) }] }));
   return { id, manifestSha256: sha256Hex(manifest) };
+}
+
+function encryptionKeyOf({ id, encryptionKey }: Peer): KeyObject {
+  if (encryptionKey !== undefined) return encryptionKey;
+  throw new GatewayError('PEER_REFUSED', `no receipt can be sealed to ${id}: it has no encryptionKey`);
 }
 
 async function sealForHub(
@@ -129,8 +143,7 @@ async function sealForHub(
     sealAround(parts.layout, letterId, 0, {
       createdAtMs: parts.clock.now(),
       sender: parts.site,
-      receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],
-      recipientKey: hub.encryptionKey,
+      recipients: [{ entity: { id: hub.id, name: hub.id, contact: 'unknown' }, key: hub.encryptionKey }],
       signingKey: parts.keys.signing.privateKey,
       signal,
     })

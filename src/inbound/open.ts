@@ -8,12 +8,17 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
-import { openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { isGatewayError } from '../errors/gateway-error.js';
+import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { announcementsOf } from '../jmix/extensions.js';
+import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts, isHalted, MAX_ENTRIES } from './parts.js';
+import { tellRevoked } from './revoked-key.js';
+import { isOpenpgpMessage, openOpenpgp } from './unseal-openpgp.js';
 
 /** @throws what `openEnvelope` throws; SPOOL_WRITE_FAILED */
 export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
@@ -23,7 +28,7 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
     await discardFolder(parts.layout, staging);
     try {
       await mkdir(staging, { mode: 0o700 });
-      const opened = await openInto(parts, staging, reception, signal);
+      const opened = await openWithNewKeys(parts, staging, reception, signal);
       await syncTree(staging);
       await parts.receptions.update(id, (record) =>
         advanceReception(
@@ -41,17 +46,44 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
   await enqueueNext(parts, await parts.receptions.read(id));
 }
 
-async function openInto(
+/** By a key that we do not know, it may still be good: it brings word of that key, or the sender publishes it. */
+async function openWithNewKeys(
   parts: InboundParts,
   staging: string,
   reception: Reception,
   signal: AbortSignal,
 ): Promise<OpenedEnvelope> {
+  const { id, senderId } = reception;
+  const source = await openEnvelopeFolder(parts.layout.inboxEnvelope(id));
+  const { extensions } = readManifest(source.manifest);
+  await parts.keyNews.learn(senderId, announcementsOf(extensions));
+  if (isOpenpgpMessage(source)) {
+    return openOpenpgp(parts, reception, signal, (within, trust) =>
+      openInto(parts, staging, within, trust, signal),
+    );
+  }
+  try {
+    return await openInto(parts, staging, source, trustIn(parts, senderId), signal);
+  } catch (error) {
+    // Signatures are judged before anything is staged, so staging is still empty.
+    const isStranger = isGatewayError(error) && error.code === 'SIGNER_NOT_PINNED';
+    if (!isStranger || !(await parts.keyNews.ask(senderId, signal))) throw error;
+    return openInto(parts, staging, source, trustIn(parts, senderId), signal);
+  }
+}
+
+async function openInto(
+  parts: InboundParts,
+  staging: string,
+  source: EnvelopeSource,
+  trust: Trust,
+  signal: AbortSignal,
+): Promise<OpenedEnvelope> {
   const folders = new Set<string>();
   return openEnvelope({
-    source: await openEnvelopeFolder(parts.layout.inboxEnvelope(reception.id)),
-    recipientKeys: [parts.keys.encryption.privateKey],
-    trust: trustIn(parts, reception.senderId),
+    source,
+    recipientKeys: parts.keys.decryption,
+    trust,
     nowMs: parts.clock.now(),
     age: parts.age,
     limits: { maxEntries: MAX_ENTRIES, maxBytes: parts.maxEnvelopeBytes },
@@ -66,10 +98,12 @@ async function openInto(
       }
       return createWriteStream(path, { flags: 'wx', mode: 0o600 });
     },
+  }).catch(async (error: unknown) => {
+    throw await tellRevoked(error, source, parts.keys.revoked);
   });
 }
 
-/** A sender that is not configured has no pinned key, so nothing of it is accepted. */
+/** A sender that is no peer has no pinned key, so nothing of it is accepted. */
 function trustIn(parts: InboundParts, senderId: string): Trust {
   const peer = parts.peers.get(senderId);
   const keys = peer?.signingKeys ?? [];

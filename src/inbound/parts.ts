@@ -8,9 +8,11 @@ import type { Site } from '../domain/site.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { AgeLimits } from '../jmix/envelope-age.js';
 import type { Log } from '../observe/log.js';
+import type { Openpgp } from '../openpgp/openpgp.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
 import type { Lines } from '../transport/lines.js';
+import type { KeyNews } from '../trust/peer-news.js';
 import type { SiteKeys } from '../trust/site-keys.js';
 
 export interface InboundParts {
@@ -19,6 +21,8 @@ export interface InboundParts {
   readonly layout: Layout;
   readonly receptions: RecordStore<Reception>;
   readonly peers: ReadonlyMap<string, Peer>;
+  readonly keyNews: KeyNews;
+  readonly openpgp: Openpgp;
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly maxEnvelopeBytes: number;
   readonly age: AgeLimits;

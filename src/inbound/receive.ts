@@ -9,15 +9,24 @@ import type { Readable } from 'node:stream';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Reception } from '../domain/reception.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
-import type { ArchiveMediaType } from '../jmix/archive-media-type.js';
+import {
+  type ArchiveMediaType,
+  detectMediaType,
+  MAGIC_BYTES,
+  OPENPGP_MEDIA_TYPE,
+} from '../jmix/archive-media-type.js';
+import { classifyEnvelopeError } from '../jmix/classify.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { AUDIT_FILE } from '../jmix/envelope-names.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
+import { peekHead } from '../jmix/stream-head.js';
 import { classifyDiskError } from '../spool/atomic.js';
 import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
 import { remind } from './remind.js';
+import { receiveOpenpgp } from './unseal-openpgp.js';
 
 /** The peer that brings an archive, known by its certificate; or the exchange that it was taken from. */
 export type Origin =
@@ -27,6 +36,7 @@ export type Origin =
 export interface Upload {
   readonly from: Origin;
   readonly body: Readable;
+  /** As it was announced; an OpenPGP message is known by its first bytes. */
   readonly mediaType: ArchiveMediaType;
   readonly signal: AbortSignal;
 }
@@ -43,18 +53,15 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
 
   /**
    * @throws ENVELOPE_MALFORMED, MANIFEST_INVALID, ARCHIVE_UNSAFE, ENVELOPE_TOO_LARGE, RECIPIENT_MISMATCH,
-   *   ENVELOPE_EXISTS, SPOOL_WRITE_FAILED, CANCELLED
+   *   ENVELOPE_EXISTS, SPOOL_WRITE_FAILED, CANCELLED; for an OpenPGP message also PAYLOAD_DECRYPT_FAILED, KEY_LOCKED,
+   *   OPENPGP_UNAVAILABLE
    */
   return async (upload) => {
     const folder = await openScratchFolder(parts.layout, 'receive').catch((error: unknown) => {
       throw classifyDiskError(error);
     });
     try {
-      const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
-      await unpackEnvelopeArchive(upload.body, upload.mediaType, folder, limits, {
-        signal: upload.signal,
-        scratchFile: `${folder}.zip`,
-      });
+      await unpack(parts, upload, folder);
       const source = await openEnvelopeFolder(folder);
       const manifest = readManifest(source.manifest);
       assertAddressedTo(parts.site.id, manifest);
@@ -76,6 +83,22 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
       await rm(folder, { recursive: true, force: true });
     }
   };
+}
+
+async function unpack(parts: InboundParts, upload: Upload, folder: string): Promise<void> {
+  const { body, signal } = upload;
+  const head = await peekHead(body, MAGIC_BYTES).catch((error: unknown) => {
+    throw classifyEnvelopeError(error, signal);
+  });
+  if (detectMediaType(head) === OPENPGP_MEDIA_TYPE) {
+    await receiveOpenpgp(parts, body, folder, signal);
+    return;
+  }
+  const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
+  await unpackEnvelopeArchive(body, upload.mediaType, folder, limits, {
+    signal,
+    scratchFile: `${folder}.zip`,
+  });
 }
 
 function assertAddressedTo(siteId: string, manifest: Manifest): void {
@@ -121,6 +144,7 @@ async function commit(
     // Manifest and signature outlive the envelope: they are the custody chain's first link.
     await parts.receptions.writeDocument(id, 'manifest.json', source.manifest);
     if (source.jws !== undefined) await parts.receptions.writeDocument(id, 'manifest.jws', source.jws);
+    if (source.audit !== undefined) await parts.receptions.writeDocument(id, AUDIT_FILE, source.audit);
     await parts.receptions.create(reception);
   } catch (error) {
     throw isGatewayError(error) ? error : classifyDiskError(error);

@@ -13,7 +13,7 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
     const reception = await parts.receptions.read(id);
     if (reception?.progress !== 'confirmed') continue;
     const endedAtMs = reception.steps.findLast(
-      ({ event }) => event === 'delivered' || event === 'receipt',
+      ({ event }) => event === 'delivered' || event === 'receipt' || event === 'tested',
     )?.atMs;
     if (endedAtMs === undefined || parts.clock.now() - endedAtMs < keepMs) continue;
     const { layout } = parts;

@@ -4,39 +4,23 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TAGS } from '../dicom/tags.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
-import { parseUid, type Uid } from '../domain/uid.js';
-import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
+import type { Uid } from '../domain/uid.js';
+import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { METADATA_FILE } from '../jmix/metadata.js';
-import { discardFolder, moveFolder } from '../spool/envelope-store.js';
-import { readInstanceFile } from '../spool/instance-file.js';
+import { discardFolder, folderExists, moveFolder } from '../spool/envelope-store.js';
+import { type InspectedInstance, inspectInstances, type OpenedInstance } from './inspect-instances.js';
 import { findReceipt } from './mail-receipt.js';
+import { takePairingTest } from './pairing-test.js';
 import { enqueueNext, type InboundParts, isHalted } from './parts.js';
 import { readReceivedMetadata } from './received-metadata.js';
 
 /** The document beside a reception record that lists what goes to the PACS. */
 export const INSTANCES_DOCUMENT = 'instances.json';
 
-/** One instance of an opened envelope. */
-export interface OpenedInstance {
-  /** Below `opened/<id>`. */
-  readonly file: string;
-  readonly sopInstanceUid: Uid;
-  readonly sopClassUid: Uid;
-  readonly transferSyntaxUid: Uid;
-  readonly dataSetOffset: number;
-  readonly dataSetBytes: number;
-}
-
-interface Found extends OpenedInstance {
-  readonly studyInstanceUid: Uid;
-  readonly modality: string;
-}
-
-const WANTED = [TAGS.SOPClassUID, TAGS.SOPInstanceUID, TAGS.Modality, TAGS.StudyInstanceUID];
-const DICOM_FOLDER = 'dicom';
+/** Where a payload's other files lie. */
+const ATTACHMENT_FOLDERS = ['files', 'preview'];
 
 /**
  * @throws PAYLOAD_INCONSISTENT; ARCHIVE_UNSAFE for a foreign preamble, unless they are kept; ROUTE_MISSING when no PACS
@@ -46,25 +30,30 @@ export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortS
   const reception = await parts.receptions.read(id);
   if (reception?.progress === 'opened' && !isHalted(reception)) {
     if (await takeReceipt(parts, reception)) return;
+    if (await takePairingTest(parts, reception)) return enqueueNext(parts, await parts.receptions.read(id));
     const pacs = pacsFor(parts, reception);
     const staging = parts.layout.stagingOf(id);
     const opened = parts.layout.openedOf(id);
     // A run that died after the rename finds its folder there already; then look at it where it is.
     const folder = await moveless(staging, opened);
-    const found = await inspect(folder, parts.preamble, signal);
+    const found = await inspectInstances(folder, parts.preamble, signal);
     const studyInstanceUid = onlyStudy(found);
     const metadata = await readReceivedMetadata(join(folder, METADATA_FILE));
     if (metadata.studyInstanceUid !== undefined && metadata.studyInstanceUid !== studyInstanceUid) {
       throw inconsistent('metadata.json names another study than the instances');
     }
+    const blanked = found.filter(({ preambleBlanked }) => preambleBlanked === true).length;
+    if (blanked > 0) parts.log.warn({ event: 'preambles.blanked', reception: id, instances: blanked });
     await parts.receptions.writeDocument(id, INSTANCES_DOCUMENT, JSON.stringify(found.map(toOpenedInstance)));
     await moveFolder(staging, opened);
+    const attachmentCount = await countAttachments(opened);
     await parts.receptions.update(id, (record) =>
       advanceReception(
         record,
         {
           type: 'verified',
           instanceCount: found.length,
+          attachmentCount,
           studyInstanceUid,
           modalities: [...new Set(found.map((instance) => instance.modality))]
             .filter((each) => each !== '')
@@ -139,78 +128,20 @@ async function moveless(staging: string, opened: string): Promise<string> {
   return (await readdir(staging).catch(() => undefined)) === undefined ? opened : staging;
 }
 
-async function inspect(
-  folder: string,
-  preamble: InboundParts['preamble'],
-  signal: AbortSignal,
-): Promise<readonly Found[]> {
-  const found: Found[] = [];
-  const uids = new Set<Uid>();
-  for (const name of (
-    await readdir(join(folder, DICOM_FOLDER), { recursive: true, withFileTypes: true })
-  ).sort(byPath)) {
-    if (!name.isFile()) continue;
-    signal.throwIfAborted();
-    const path = join(name.parentPath, name.name);
-    const instance = await inspectInstance(path, path.slice(folder.length + 1), preamble);
-    if (uids.has(instance.sopInstanceUid)) throw inconsistent('two files hold the same SOP Instance UID');
-    uids.add(instance.sopInstanceUid);
-    found.push(instance);
-  }
-  if (found.length === 0) throw inconsistent('the payload holds no instance');
-  return found;
-}
-
-function byPath(a: { parentPath: string; name: string }, b: { parentPath: string; name: string }): number {
-  return join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1;
-}
-
-async function inspectInstance(
-  path: string,
-  file: string,
-  preamble: InboundParts['preamble'],
-): Promise<Found> {
-  try {
-    const { meta, dataSetBytes, header, foreignPreamble } = await readInstanceFile(path, WANTED);
-    if (preamble === 'refuse') assertNoForeign(foreignPreamble);
-    const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
-    const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
-    if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
-      throw inconsistent('file meta information and data set name different SOP instances');
-    }
-    return {
-      file,
-      sopInstanceUid,
-      sopClassUid,
-      transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
-      dataSetOffset: meta.dataSetOffset,
-      dataSetBytes,
-      studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
-      modality: header.string(TAGS.Modality) ?? '',
-    };
-  } catch (error) {
-    if (isGatewayError(error) && error.code === 'DATASET_UNREADABLE') {
-      throw new GatewayError('PAYLOAD_INCONSISTENT', `an instance cannot be read: ${error.message}`, {
-        cause: error,
-      });
-    }
-    throw error;
-  }
-}
-
-/**
- * Not for the PACS: a C-STORE carries the data set without the preamble. It is for `opened/`, where people and scripts
- * find whole files that a shell would run. Nothing is blanked, because these are the bytes that the sender signed.
- */
-function assertNoForeign(foreignPreamble: string | undefined): void {
-  if (foreignPreamble === undefined) return;
-  throw new GatewayError(
-    'ARCHIVE_UNSAFE',
-    `the preamble of an instance is neither zeros nor TIFF, but that of ${foreignPreamble}`,
+/** What is no instance is kept as it came, for whoever fetches it there; no PACS gets it. */
+async function countAttachments(folder: string): Promise<number> {
+  const counts = await Promise.all(
+    ATTACHMENT_FOLDERS.map(async (name) => {
+      const path = join(folder, name);
+      if (!(await folderExists(path))) return 0;
+      const entries = await readdir(path, { recursive: true, withFileTypes: true });
+      return entries.filter((entry) => entry.isFile()).length;
+    }),
   );
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
-function onlyStudy(found: readonly Found[]): Uid {
+function onlyStudy(found: readonly InspectedInstance[]): Uid {
   const [first, ...more] = new Set(found.map((instance) => instance.studyInstanceUid));
   if (first === undefined || more.length > 0) throw inconsistent('the instances belong to several studies');
   return first;
@@ -220,7 +151,7 @@ function toOpenedInstance({
   studyInstanceUid: _study,
   modality: _modality,
   ...instance
-}: Found): OpenedInstance {
+}: InspectedInstance): OpenedInstance {
   return instance;
 }
 

@@ -14,6 +14,7 @@ import type { ArchiveMediaType } from './archive-media-type.js';
 import { type ArchiveEntry, readZip } from './archive-zip.js';
 import { classifyEnvelopeError } from './classify.js';
 import { createNameRegister } from './entry-name.js';
+import { assertDocumentSize } from './envelope-folder.js';
 import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD, README_FILE } from './envelope-names.js';
 import { pipeInto } from './pipe-into.js';
 import { readTar } from './tar-reader.js';
@@ -27,6 +28,8 @@ export interface ArchiveLimits {
 
 export interface UnpackOptions {
   readonly signal?: AbortSignal;
+  /** Which files are written; the others are passed over. All when absent. */
+  readonly keep?: (name: string) => boolean;
   /** Where a zip is put while it is read, since its index stands at its end; removed in the end. */
   readonly scratchFile?: string;
 }
@@ -36,8 +39,8 @@ export interface UnpackOptions {
  * clears it after a throw and makes the files durable. On a refusal the rest of `source` is left unread and the
  * stream open, so that a server can still answer on its connection; an abort destroys it.
  * @returns the paths of the files written
- * @throws ENVELOPE_MALFORMED when it is no whole archive, or has no manifest, or two; ARCHIVE_UNSAFE on links, odd
- *   names and names that an envelope does not have; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
+ * @throws ENVELOPE_MALFORMED when it is no whole archive, or has no manifest, or two, or a document that is too large;
+ *   ARCHIVE_UNSAFE on links, odd names and names that an envelope does not have; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
  *   SPOOL_WRITE_FAILED; CANCELLED on abort
  */
 export async function unpackEnvelopeArchive(
@@ -64,13 +67,16 @@ export async function unpackEnvelopeArchive(
         continue;
       }
       names.addFile(name);
+      // Before a byte of it is written: a manifest of gigabytes is no manifest.
+      assertDocumentSize(name, entry.sizeBytes);
+      hasManifest ||= name === MANIFEST_FILE;
+      if (options.keep?.(name) === false) continue;
       const path = join(intoFolder, name);
       if (name.includes('/')) await mkdir(dirname(path), { recursive: true });
       // `wx`: nothing that is there already is ever written over or through.
       const sink = createWriteStream(path, { flags: 'wx', mode: 0o600 });
       await pipeInto(entry.body(), sink, options.signal);
       written.push(path);
-      hasManifest ||= name === MANIFEST_FILE;
     }
   } catch (error) {
     throw classifyEnvelopeError(error, options.signal);
@@ -104,10 +110,21 @@ async function* readGzippedTar(
   limits: ArchiveLimits,
 ): AsyncGenerator<ArchiveEntry, void, undefined> {
   const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  let fed = 0;
+  const counted = async function* (): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of source) {
+      fed += chunk.length;
+      yield chunk;
+    }
+  };
   // Its failure, the source's included, comes out of gunzip as it is read.
-  const feeding = pipeline(source, gunzip).catch(() => undefined);
+  const feeding = pipeline(counted(), gunzip).catch(() => undefined);
   try {
     yield* readTar(withLimit(gunzip, inflatedLimit(limits)), limits);
+    await feeding;
+    // zlib takes a NUL behind the last member for padding, and leaves alone what stands behind it.
+    if (gunzip.bytesWritten !== fed)
+      throw new GatewayError('ENVELOPE_MALFORMED', 'the gzip goes on behind its end');
   } finally {
     gunzip.destroy();
     await feeding;

@@ -5,11 +5,12 @@
  * which looks every other path up in the wrong place and signs nulls; that last one binds nothing (`non-binding`).
  * Whether a key is to be trusted is not decided here.
  */
-import { type KeyObject, sign, verify } from 'node:crypto';
+import { type KeyObject, sign } from 'node:crypto';
 import { formatTimestamp } from '../domain/clock.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { parseBase64 } from './base64.js';
 import { canonicalJson, type MemberOrder } from './canonical-json.js';
+import { SIGNATURE_BYTES, verifyEd25519 } from './ed25519.js';
 import { ed25519PublicKey, keyFingerprint, RAW_KEY_BYTES, rawPublicKey } from './raw-keys.js';
 import { isJsonObject, type JsonObject, type JsonValue } from './strict-json.js';
 
@@ -22,7 +23,15 @@ export interface VerifiedAssertion {
   readonly covered: ReadonlySet<string>;
 }
 
-const SIGNATURE_BYTES = 64;
+/** What a directory attests of the signer (JMIX manifest, `directory_attestation`). Carried here; judged elsewhere. */
+export interface DirectoryAttestation {
+  readonly provider: string;
+  /** Compact JWS. */
+  readonly jws: string;
+  readonly issuedAtMs: number;
+  /** Ed25519, of the directory. */
+  readonly key: KeyObject;
+}
 
 /**
  * The assertion object over `paths` of `document`, as it stands in JSON.
@@ -33,7 +42,7 @@ export function signAssertion(
   document: JsonObject,
   paths: readonly string[],
   key: KeyObject,
-  options: { readonly expiresAtMs?: number } = {},
+  options: { readonly expiresAtMs?: number; readonly attestation?: DirectoryAttestation } = {},
 ): JsonObject {
   const fields = paths.map((path): [string, JsonValue] => {
     const value = valueAt(document, rootedPath(path, undefined));
@@ -50,6 +59,25 @@ export function signAssertion(
     signed_fields: [...paths],
     signature: sign(null, signedBytes(fields, 'sorted'), key).toString('base64'),
     ...(options.expiresAtMs === undefined ? {} : { expires_at: formatTimestamp(options.expiresAtMs) }),
+    ...(options.attestation === undefined
+      ? {}
+      : { directory_attestation: formatAttestation(options.attestation) }),
+  };
+}
+
+/** As it stands in an assertion that conforms to the schema; undefined where there is none. */
+export function attestationOf(assertion: JsonObject | undefined): string | undefined {
+  const attestation = assertion?.['directory_attestation'];
+  const jws = isJsonObject(attestation) ? attestation['attestation_signature'] : undefined;
+  return typeof jws === 'string' ? jws : undefined;
+}
+
+function formatAttestation({ provider, jws, issuedAtMs, key }: DirectoryAttestation): JsonObject {
+  return {
+    provider,
+    attestation_signature: jws,
+    attestation_timestamp: formatTimestamp(issuedAtMs),
+    attestation_public_key: rawPublicKey(key).toString('base64'),
   };
 }
 
@@ -71,7 +99,7 @@ export function verifyAssertion(
     refuse(`assertion signature is not ${SIGNATURE_BYTES} bytes in base64`);
   const paths = parsePaths(assertion['signed_fields']);
   const verified = matchForm(document, paths, options.entityPath, (bytes) =>
-    verify(null, bytes, key, signature),
+    verifyEd25519(bytes, key, signature),
   );
   if (verified === undefined) refuse('assertion signature does not verify over its signed fields');
   assertNotExpired(assertion['expires_at'], options.nowMs);

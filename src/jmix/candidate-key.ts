@@ -1,10 +1,12 @@
 /**
- * Which of the recipient's keys, and which dialect's HKDF info, opens a sealed payload. Nothing in the manifest says
- * so. The first plaintext block tells: under the right key it is a tar header. Where no key, or more than one, gives a
- * header, a pass over the whole payload asks the tag. The choice is a guess until the tag has verified in any case.
+ * Which of the recipient's keys, and which dialect's HKDF info, opens a sealed payload. Only an envelope for several
+ * receivers says which key it must be (content-key.ts). Otherwise the first plaintext block tells: under the right key it
+ * is a tar header. Where no key, or more than one, gives a header, a pass over the whole payload asks the tag. The choice
+ * is a guess until the tag has verified in any case.
  */
 import type { KeyObject } from 'node:crypto';
-import { HKDF_INFOS } from './dialect.js';
+import { contentKeyThumbprint, unwrapContentKey, type WrappedContentKey } from './content-key.js';
+import { CANON, HKDF_INFOS } from './dialect.js';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import type { SealedPayload } from './envelope-folder.js';
 import { derivePayloadKey, sharedSecret } from './key-agreement.js';
@@ -20,12 +22,14 @@ export interface CandidateKey {
 
 /**
  * @param recipientKeys X25519, private; the present one and any that are still honoured
+ * @param wrapped the content key for several receivers: it names the one key that may be used, whichever way it is found
  * @throws PAYLOAD_DECRYPT_FAILED when none opens the payload; ENCRYPTION_PARAMETERS_INVALID on a low-order ephemeral key
  */
 export async function findPayloadKey(
   payload: SealedPayload,
   parameters: EncryptionParameters,
   recipientKeys: readonly KeyObject[],
+  wrapped?: WrappedContentKey,
 ): Promise<CandidateKey> {
   const ephemeral = x25519PublicKey(parameters.ephemeralPublicKey);
   // The same key given twice would fit twice, and cost the pass over the whole payload.
@@ -38,6 +42,10 @@ export async function findPayloadKey(
       (hkdfInfo): CandidateKey => ({ hkdfInfo, key: derivePayloadKey(secret, hkdfInfo) }),
     );
   });
+  if (wrapped !== undefined) {
+    const own = candidates.find(({ key }) => contentKeyThumbprint(key) === wrapped.thumbprint);
+    return own ?? { hkdfInfo: CANON.hkdfInfo, key: await unwrapContentKey(wrapped, distinct) };
+  }
   const head = await firstBlock(payload);
   const [likely, ...others] = candidates.filter(({ key }) =>
     isTarHeader(createDecryptor(key, parameters).update(head)),

@@ -37,13 +37,16 @@ export interface Dialect {
   /** `hash` in files.json; `none`: there is no files.json. */
   readonly filesListHash: 'bare' | 'prefixed' | 'none';
   /**
-   * What the sender assertion signs when the payload is sealed; manifest paths with dots. Empty: no assertion. Only
-   * paths to scalars, so that every canonical form in use gives the same bytes to sign.
+   * What the sender assertion signs; manifest paths with dots, `*` for each receiver, the encryption block only where
+   * there is one. Empty: no assertion. Only paths to scalars, so that every canonical form in use gives the same bytes
+   * to sign.
    */
   readonly assertedFields: readonly string[];
   /** The header of manifest.jws, before `kid`. */
   readonly jwsHeader: Readonly<Record<string, string>>;
   readonly firstAuditEvent: string;
+  /** Whether one envelope may be for several receivers: the libraries know no more than the one encryption block. */
+  readonly severalRecipients: boolean;
 }
 
 export const CANON: Dialect = {
@@ -62,14 +65,17 @@ export const CANON: Dialect = {
     'timestamp',
     'sender.id',
     'sender.name',
-    'receiver.0.id',
+    'receiver.*.id',
     'security.payload_hash',
     'security.encryption.ephemeral_public_key',
     'security.encryption.iv',
     'security.encryption.auth_tag',
+    // So that nobody takes the JWS away, under which the rest of the manifest stands.
+    'security.jws.jws_file',
   ],
   jwsHeader: { alg: 'EdDSA', typ: 'JWS' },
   firstAuditEvent: 'created',
+  severalRecipients: true,
 };
 
 /**
@@ -83,6 +89,7 @@ export const PHP: Dialect = {
   filesListHash: 'prefixed',
   assertedFields: [],
   jwsHeader: { alg: 'EdDSA', typ: 'JWT' },
+  severalRecipients: false,
 };
 
 /**
@@ -98,6 +105,7 @@ export const RS: Dialect = {
   plainPayloadHash: 'tree-concat',
   filesListHash: 'prefixed',
   jwsHeader: { alg: 'EdDSA', typ: 'JWS', crv: 'Ed25519' },
+  severalRecipients: false,
 };
 
 /** jmix-js 0.2. It knows no signatures: assertions would be nothing to it, the JWS is for those who look. */
@@ -113,6 +121,7 @@ export const JS: Dialect = {
   filesListHash: 'none',
   assertedFields: [],
   firstAuditEvent: 'envelope_created',
+  severalRecipients: false,
 };
 
 /** In the order in which reading tries them. */

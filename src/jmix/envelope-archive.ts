@@ -1,14 +1,15 @@
 /**
  * An envelope folder as one archive for the wire: a plain tar with the envelope's files at top level, manifest.json
- * first, so that a receiver can judge before the payload has come. Its size is known before its first byte. Taking
- * archives apart is archive-unpack.ts, which is given on from here, so that both ways have one door.
+ * first, so that a receiver can judge before the payload has come. Its size is known before its first byte. An envelope
+ * that was sealed as an OpenPGP message travels as that message, and nothing beside it. Taking archives apart is archive-unpack.ts, which is given on from here, so that both ways have one door.
  */
 import { lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
+import { type ArchiveMediaType, OPENPGP_MEDIA_TYPE, WIRE_MEDIA_TYPE } from './archive-media-type.js';
 import { READ_CHUNK_BYTES } from './envelope-folder.js';
-import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD } from './envelope-names.js';
+import { ENVELOPE_FILES, MANIFEST_FILE, OPENPGP_MESSAGE, PLAIN_PAYLOAD } from './envelope-names.js';
 import { gathered } from './gathered.js';
 import { formatTarHeader, paddedSize, TAR_END_BYTES, USTAR_MAX_FILE_BYTES } from './tar-header.js';
 
@@ -16,6 +17,7 @@ export {
   type ArchiveMediaType,
   detectMediaType,
   MAGIC_BYTES,
+  OPENPGP_MEDIA_TYPE,
   WIRE_MEDIA_TYPE,
 } from './archive-media-type.js';
 export { type ArchiveLimits, type UnpackOptions, unpackEnvelopeArchive } from './archive-unpack.js';
@@ -37,8 +39,15 @@ export function archiveSize(files: readonly ArchiveFile[]): number {
   return entries + TAR_END_BYTES;
 }
 
+/** The media type of the archive of the envelope in `folderPath`. */
+export async function envelopeMediaType(folderPath: string): Promise<ArchiveMediaType> {
+  return (await messageIn(folderPath)) === undefined ? WIRE_MEDIA_TYPE : OPENPGP_MEDIA_TYPE;
+}
+
 /** The size of the archive of the envelope in `folderPath`, in bytes. @throws as `openEnvelopeArchive` */
 export async function envelopeArchiveSize(folderPath: string): Promise<number> {
+  const message = await messageIn(folderPath);
+  if (message !== undefined) return message.sizeBytes;
   return archiveSize(await listEnvelope(folderPath));
 }
 
@@ -50,10 +59,10 @@ export async function envelopeArchiveSize(folderPath: string): Promise<number> {
  *   another size than at the start
  */
 export async function openEnvelopeArchive(folderPath: string, offset = 0): Promise<EnvelopeArchive> {
-  const files = await listEnvelope(folderPath);
+  const bytes = await bytesIn(folderPath, offset, newBuffer);
   return {
-    sizeBytes: archiveSize(files),
-    stream: Readable.from(gathered(archiveBytes(folderPath, files, offset)), { objectMode: false }),
+    sizeBytes: await envelopeArchiveSize(folderPath),
+    stream: Readable.from(gathered(bytes), { objectMode: false }),
   };
 }
 
@@ -91,18 +100,38 @@ export async function* archivePieces(
     Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
     Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
   ];
-  yield* archiveBytes(folderPath, await listEnvelope(folderPath), offset, () => {
+  yield* await bytesIn(folderPath, offset, () => {
     pair.reverse();
     return pair[0];
   });
 }
 
+function newBuffer(): Buffer {
+  return Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
+}
+
 /** @param buffer gives one for the next piece, while the one before it may still be looked at */
+async function bytesIn(
+  folderPath: string,
+  offset: number,
+  buffer: () => Buffer,
+): Promise<AsyncGenerator<Buffer, void, undefined>> {
+  const message = await messageIn(folderPath);
+  if (message === undefined) return archiveBytes(folderPath, await listEnvelope(folderPath), offset, buffer);
+  return fileBytes(join(folderPath, message.name), message.sizeBytes, offset, buffer);
+}
+
+/** Undefined for an envelope that was sealed in the JMIX way. */
+async function messageIn(folderPath: string): Promise<ArchiveFile | undefined> {
+  const found = await lstat(join(folderPath, OPENPGP_MESSAGE)).catch(() => undefined);
+  return found?.isFile() === true ? { name: OPENPGP_MESSAGE, sizeBytes: found.size } : undefined;
+}
+
 async function* archiveBytes(
   folderPath: string,
   files: readonly ArchiveFile[],
   offset: number,
-  buffer: () => Buffer = () => Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+  buffer: () => Buffer,
 ): AsyncGenerator<Buffer, void, undefined> {
   let skip = offset;
   const rest = function* (bytes: Buffer) {

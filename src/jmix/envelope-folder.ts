@@ -1,12 +1,14 @@
 /**
  * Reads an envelope folder that the caller names: the small files whole and bounded, the payload as streams. Follows no
- * link, and decides nothing but what is there; two payloads in one folder are one too many, since readers would
- * disagree about which is meant.
+ * link and waits at no pipe, also where one is put in place of a file after it was looked at: a file is the one that was
+ * found, and not longer than it was then, or it is refused. Decides nothing but what is there; two payloads in one
+ * folder are one too many, since readers would disagree about which is meant. Hard links are files like others: backups
+ * are full of them.
  */
-import { constants, createReadStream } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, lstat, open, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
 import { AUDIT_MAX_BYTES } from './audit-trail.js';
 import { assertSafeName } from './entry-name.js';
@@ -14,6 +16,7 @@ import {
   AUDIT_FILE,
   MANIFEST_FILE,
   MANIFEST_JWS,
+  OPENPGP_MESSAGE,
   PLAIN_PAYLOAD,
   SEALED_PAYLOAD,
   SEALED_PAYLOAD_RS,
@@ -28,8 +31,19 @@ import { JWS_MAX_BYTES } from './signatures.js';
  */
 export const READ_CHUNK_BYTES = 256 * 1024;
 
+/** The documents that are read whole, and how large they may be, in bytes. */
+const DOCUMENT_MAX_BYTES: ReadonlyMap<string, number> = new Map([
+  [MANIFEST_FILE, MANIFEST_MAX_BYTES],
+  [MANIFEST_JWS, JWS_MAX_BYTES],
+  [AUDIT_FILE, AUDIT_MAX_BYTES],
+]);
+
+/** Without O_NONBLOCK a pipe would be waited at for ever. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 /** Files of a payload that is not sealed; more is refused before any is read. */
 const MAX_PLAIN_FILES = 200_000;
+const FOLDER_ENTRIES_AT_ONCE = 1000;
 
 export interface SealedPayload {
   readonly kind: 'sealed';
@@ -66,10 +80,10 @@ export interface EnvelopeSource {
  *   too large; ARCHIVE_UNSAFE when something in it is neither file nor folder
  */
 export async function openEnvelopeFolder(path: string): Promise<EnvelopeSource> {
-  const manifest = await readSmall(join(path, MANIFEST_FILE), MANIFEST_MAX_BYTES);
+  const manifest = await readDocument(path, MANIFEST_FILE);
   if (manifest === undefined) malformed(`${MANIFEST_FILE} is missing`);
-  const jws = await readSmall(join(path, MANIFEST_JWS), JWS_MAX_BYTES);
-  const audit = await readSmall(join(path, AUDIT_FILE), AUDIT_MAX_BYTES);
+  const jws = await readDocument(path, MANIFEST_JWS);
+  const audit = await readDocument(path, AUDIT_FILE);
   return {
     manifest,
     ...(jws === undefined ? {} : { jws }),
@@ -78,11 +92,19 @@ export async function openEnvelopeFolder(path: string): Promise<EnvelopeSource> 
   };
 }
 
+/** @throws ENVELOPE_MALFORMED when `name` is that of a document, and it is too large to be read */
+export function assertDocumentSize(name: string, sizeBytes: number): void {
+  const maxBytes = DOCUMENT_MAX_BYTES.get(name) ?? Number.POSITIVE_INFINITY;
+  if (sizeBytes > maxBytes) malformed(`a document is ${sizeBytes} bytes, at most ${maxBytes} bytes are read`);
+}
+
 async function findPayload(path: string): Promise<SealedPayload | PlainPayload> {
   const found: (SealedPayload | PlainPayload)[] = [];
-  for (const name of SEALED_PAYLOADS) {
-    const sizeBytes = await sizeOf(join(path, name));
-    if (sizeBytes !== undefined) found.push(sealedPayload(join(path, name), name, sizeBytes));
+  for (const name of [...SEALED_PAYLOADS, OPENPGP_MESSAGE]) {
+    const file = await findFile(join(path, name));
+    if (file === undefined) continue;
+    const { sizeBytes } = file;
+    found.push({ kind: 'sealed', name, sizeBytes, open: (range) => readingOf(file, range) });
   }
   const plainPath = join(path, PLAIN_PAYLOAD);
   if (await isFolder(plainPath)) found.push(await plainPayload(plainPath));
@@ -93,22 +115,14 @@ async function findPayload(path: string): Promise<SealedPayload | PlainPayload> 
   return payload;
 }
 
-function sealedPayload(path: string, name: string, sizeBytes: number): SealedPayload {
-  return {
-    kind: 'sealed',
-    name,
-    sizeBytes,
-    open: (range) => createReadStream(path, { highWaterMark: READ_CHUNK_BYTES, ...range }),
-  };
-}
-
 async function plainPayload(root: string): Promise<PlainPayload> {
   const files: PlainFile[] = [];
   const folders: string[] = [];
   // The list grows while it is walked: breadth first, without recursion.
   const waiting = [''];
   for (const folder of waiting) {
-    for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
+    // Entry by entry: a list of all of them could be larger than memory.
+    for await (const entry of await opendir(join(root, folder), { bufferSize: FOLDER_ENTRIES_AT_ONCE })) {
       const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
       assertSafeName(name);
       if (files.length + folders.length >= MAX_PLAIN_FILES) {
@@ -122,41 +136,80 @@ async function plainPayload(root: string): Promise<PlainPayload> {
         waiting.push(name);
         continue;
       }
-      const path = join(root, name);
-      const sizeBytes = entry.isFile() ? await sizeOf(path) : undefined;
-      if (sizeBytes === undefined) unsafe();
-      files.push({
-        name,
-        sizeBytes,
-        open: () => createReadStream(path, { highWaterMark: READ_CHUNK_BYTES }),
-      });
+      const file = entry.isFile() ? await findFile(join(root, name)) : undefined;
+      if (file === undefined) unsafe();
+      files.push({ name, sizeBytes: file.sizeBytes, open: () => readingOf(file) });
     }
   }
   return { kind: 'plain', files, folders };
 }
 
+/** A file as it was found. */
+interface FoundFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Device and number on it: what a name stands for may change. */
+  readonly identity: string;
+}
+
 /** @returns undefined when there is no such file */
-async function readSmall(path: string, maxBytes: number): Promise<Buffer | undefined> {
-  const sizeBytes = await sizeOf(path);
-  if (sizeBytes === undefined) return undefined;
-  if (sizeBytes > maxBytes) malformed(`a document is ${sizeBytes} bytes, at most ${maxBytes} bytes are read`);
-  // O_NOFOLLOW: a link put there after sizeOf has looked.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+async function readDocument(folder: string, name: string): Promise<Buffer | undefined> {
+  const file = await findFile(join(folder, name));
+  if (file === undefined) return undefined;
+  assertDocumentSize(name, file.sizeBytes);
+  const pieces: Buffer[] = [];
+  for await (const piece of bytesOf(file, 0, file.sizeBytes)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+function readingOf(file: FoundFile, range = { start: 0, end: file.sizeBytes - 1 }): Readable {
+  return Readable.from(bytesOf(file, range.start, range.end + 1), { objectMode: false });
+}
+
+/** From `start` to before `end`, or to the end of what was found; a file that has grown meanwhile is not read further. */
+async function* bytesOf(
+  file: FoundFile,
+  start: number,
+  end: number,
+): AsyncGenerator<Buffer, void, undefined> {
+  const handle = await openFound(file);
   try {
-    const bytes = Buffer.alloc(sizeBytes);
-    const { bytesRead } = await handle.read(bytes, 0, sizeBytes, 0);
-    return bytes.subarray(0, bytesRead);
+    const last = Math.min(end, file.sizeBytes);
+    for (let position = start; position < last; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, last - position));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) malformed('a file has become shorter while it was read');
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
   } finally {
     await handle.close();
   }
 }
 
+async function openFound({ path, identity }: FoundFile): Promise<FileHandle> {
+  const handle = await open(path, OPEN_FLAGS).catch((error: unknown) => {
+    // Linux and macOS say so of a link, BSD says EMLINK; a socket cannot be opened at all.
+    if (isErrno(error, 'ELOOP', 'EMLINK', 'ENXIO')) unsafe();
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) malformed('a file has gone while it was read');
+    throw error;
+  });
+  const found = await handle.stat({ bigint: true });
+  if (found.isFile() && identityOf(found) === identity) return handle;
+  await handle.close();
+  return malformed('a file was replaced while it was read');
+}
+
 /** @returns undefined when nothing is there */
-async function sizeOf(path: string): Promise<number | undefined> {
+async function findFile(path: string): Promise<FoundFile | undefined> {
   const found = await statOf(path);
   if (found === undefined) return undefined;
   if (!found.isFile()) unsafe();
-  return found.size;
+  return { path, sizeBytes: Number(found.size), identity: identityOf(found) };
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -167,11 +220,15 @@ async function isFolder(path: string): Promise<boolean> {
 
 async function statOf(path: string) {
   try {
-    return await lstat(path);
+    return await lstat(path, { bigint: true });
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
+}
+
+function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
 function malformed(message: string): never {

@@ -8,6 +8,8 @@ export const AUDIT_FILE = 'audit.json';
 /** By the specification; jmix-rs has a name of its own. */
 export const SEALED_PAYLOAD = CANON.sealedFileName;
 export const SEALED_PAYLOAD_RS = RS.sealedFileName;
+/** In the spool: the whole envelope as one OpenPGP message, which travels alone; the documents beside it are copies. */
+export const OPENPGP_MESSAGE = 'message.gpg';
 /** The folder of a payload that is not sealed. */
 export const PLAIN_PAYLOAD = 'payload';
 /** jmix-rs puts one in; it says nothing, and is left out on unpacking. */

@@ -6,7 +6,7 @@
 import { GatewayError } from '../errors/gateway-error.js';
 import { CANON, type Dialect } from './dialect.js';
 import { formatPayloadHash, parseSha256 } from './digest.js';
-import { assertSchema } from './published-schemas.js';
+import { assertSchema, readBySchema } from './published-schemas.js';
 import { isJsonObject, type JsonValue, parseStrictJson } from './strict-json.js';
 
 export const FILES_LIST = 'files.json';
@@ -52,11 +52,17 @@ export function filesListSize(
   ).length;
 }
 
+export interface ParsedFilesList {
+  readonly files: readonly ListedFile[];
+  /** As unknown-members.ts names them. */
+  readonly unknownMembers: readonly string[];
+}
+
 /** @throws METADATA_INVALID when it is not strict JSON, does not conform to the published schema, or has an odd hash */
-export function parseFilesList(bytes: Buffer): readonly ListedFile[] {
+export function parseFilesList(bytes: Buffer): ParsedFilesList {
   const document = parseStrictJson(bytes, FILES_LIST, 'METADATA_INVALID');
-  assertSchema('files', document, 'METADATA_INVALID');
-  return Array.isArray(document) ? document.map(parseEntry) : [];
+  const unknownMembers = readBySchema('files', document, 'METADATA_INVALID');
+  return { files: Array.isArray(document) ? document.map(parseEntry) : [], unknownMembers };
 }
 
 /**
@@ -65,7 +71,13 @@ export function parseFilesList(bytes: Buffer): readonly ListedFile[] {
  */
 export function assertFilesListHolds(listed: readonly ListedFile[], files: readonly FileEntry[]): void {
   const present = new Map(files.map((entry) => [entry.file, entry]));
+  const names = new Set<string>();
   for (const claim of listed) {
+    // Where two files became one on the way in, the list is what still tells.
+    if (names.has(claim.file)) inconsistent('files.json lists a file twice');
+    names.add(claim.file);
+    // No list holds its own hash, so whoever made this one did not look.
+    if (claim.file === FILES_LIST) inconsistent('files.json lists itself');
     const entry = present.get(claim.file);
     // jmix-rs lists a configured report that it never copies, without hash and size: nothing is claimed of it.
     if (entry === undefined && claim.sha256 === undefined && claim.sizeBytes === undefined) continue;
@@ -77,7 +89,6 @@ export function assertFilesListHolds(listed: readonly ListedFile[], files: reado
       inconsistent('files.json names another SHA-256 than the file has');
     }
   }
-  const names = new Set(listed.map((claim) => claim.file));
   if (files.some((entry) => entry.file.startsWith('files/') && !names.has(entry.file))) {
     inconsistent('the payload holds a file under files/ that files.json does not list');
   }

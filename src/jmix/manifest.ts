@@ -6,6 +6,7 @@
 import { formatTimestamp } from '../domain/clock.js';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { parseWrappedContentKey, type WrappedContentKey } from './content-key.js';
 import { CANON, type Dialect } from './dialect.js';
 import { parseSha256, sha256Hex } from './digest.js';
 import {
@@ -13,8 +14,9 @@ import {
   formatEncryptionParameters,
   parseEncryptionParameters,
 } from './encryption-parameters.js';
+import { contentKeyOf } from './extensions.js';
 import { toSpecificationShape } from './manifest-deviations.js';
-import { assertSchema } from './published-schemas.js';
+import { assertSchema, readBySchema } from './published-schemas.js';
 import { isJsonObject, type JsonObject, type JsonValue, parseStrictObject } from './strict-json.js';
 
 export const JMIX_VERSION = '1.0';
@@ -58,6 +60,8 @@ export interface Manifest {
   readonly payloadHash?: string;
   /** Present when the payload is sealed. */
   readonly encryption?: EncryptionParameters;
+  /** The content key for every receiver, when there are several. */
+  readonly contentKey?: WrappedContentKey;
   readonly jwsFile?: string;
   readonly extensions: JsonObject;
   /** SHA-256 over the bytes of manifest.json, lower hex: the identity of the envelope beyond its id. */
@@ -67,6 +71,8 @@ export interface Manifest {
   readonly indent: number;
   /** How the writer breaks the schema, each a short fixed phrase; empty when the manifest conforms. */
   readonly deviations: readonly string[];
+  /** Members that the schema does not know, as unknown-members.ts names them; signed with all others, and ignored. */
+  readonly unknownMembers: readonly string[];
   /** What the signatures are over: the document as it came. That of jmix-js names the patient: never to be logged. */
   readonly document: JsonObject;
 }
@@ -79,7 +85,8 @@ export interface ManifestDraft {
   readonly requester?: Entity;
   readonly classification: Classification;
   readonly payloadHash: string;
-  readonly encryption: EncryptionParameters;
+  /** Of sealed payloads. */
+  readonly encryption?: EncryptionParameters;
   readonly jwsFile: string;
   readonly extensions?: JsonObject;
 }
@@ -106,7 +113,7 @@ export function buildManifest(
     security: {
       classification: draft.classification,
       payload_hash: draft.payloadHash,
-      encryption: formatEncryptionParameters(draft.encryption),
+      ...(draft.encryption === undefined ? {} : { encryption: formatEncryptionParameters(draft.encryption) }),
       jws: { jws_file: draft.jwsFile },
     },
     ...(draft.extensions === undefined ? {} : { extensions: draft.extensions }),
@@ -116,7 +123,7 @@ export function buildManifest(
 /**
  * The final bytes of manifest.json; `assertion` becomes the sender's.
  * @throws MANIFEST_INVALID when the result does not conform to the published schema; with the member names of jmix-js,
- *   when it would not with the specification's
+ *   when it would not with the specification's; or when it is longer than MANIFEST_MAX_BYTES
  */
 export function formatManifest(
   document: JsonObject,
@@ -130,7 +137,9 @@ export function formatManifest(
       : { ...document, sender: { ...sender, assertion } };
   const shape = form.manifestKeys === 'js' ? toSpecificationShape(signed).shape : signed;
   assertSchema('manifest', shape, 'MANIFEST_INVALID');
-  return Buffer.from(JSON.stringify(signed, null, form.manifestIndent));
+  const bytes = Buffer.from(JSON.stringify(signed, null, form.manifestIndent));
+  assertReadableSize(bytes);
+  return bytes;
 }
 
 /**
@@ -138,9 +147,7 @@ export function formatManifest(
  * @throws MANIFEST_INVALID, ENCRYPTION_PARAMETERS_INVALID
  */
 export function readManifest(bytes: Buffer): Manifest {
-  if (bytes.length > MANIFEST_MAX_BYTES) {
-    refuse(`manifest.json is ${bytes.length} bytes, at most ${MANIFEST_MAX_BYTES} bytes are read`);
-  }
+  assertReadableSize(bytes);
   const document = parseStrictObject(bytes, 'manifest.json', 'MANIFEST_INVALID');
   const { shape, keys, deviations, receiversMissing } = toSpecificationShape(document);
   const id = typeof shape['id'] === 'string' ? shape['id'].toLowerCase() : undefined;
@@ -149,26 +156,50 @@ export function readManifest(bytes: Buffer): Manifest {
   // In front of the schema, so that a foreign algorithm is named as what it is.
   const block = security['encryption'];
   const encryption = block === undefined ? undefined : parseEncryptionParameters(block);
-  assertSchema('manifest', shape, 'MANIFEST_INVALID');
+  const unknownMembers = readBySchema('manifest', shape, 'MANIFEST_INVALID');
+  const extensions = isJsonObject(shape['extensions']) ? shape['extensions'] : {};
+  const receivers =
+    receiversMissing || !Array.isArray(shape['receiver']) ? [] : shape['receiver'].map(parseEntity);
   return {
     version: String(shape['version']),
     id,
     timestampMs: Date.parse(String(shape['timestamp'])),
     sender: parseEntity(shape['sender']),
     ...(shape['requester'] === undefined ? {} : { requester: parseEntity(shape['requester']) }),
-    receivers:
-      receiversMissing || !Array.isArray(shape['receiver']) ? [] : shape['receiver'].map(parseEntity),
+    receivers,
     ...optional('classification', security['classification'] as Classification | undefined),
     ...optional('payloadHash', parsePayloadHash(security['payload_hash'])),
     ...optional('encryption', encryption),
+    ...optional('contentKey', contentKeyIn(extensions, id, encryption, receivers.length)),
     ...optional('jwsFile', jwsFileOf(security)),
-    extensions: isJsonObject(shape['extensions']) ? shape['extensions'] : {},
+    extensions,
     sha256: sha256Hex(bytes),
     keys,
     indent: /^\{\r?\n( *)"/.exec(bytes.toString('latin1', 0, 64))?.[1]?.length ?? 0,
     deviations,
+    unknownMembers,
     document,
   };
+}
+
+function assertReadableSize(bytes: Buffer): void {
+  if (bytes.length <= MANIFEST_MAX_BYTES) return;
+  refuse(`manifest.json is ${bytes.length} bytes, at most ${MANIFEST_MAX_BYTES} bytes are read`);
+}
+
+function contentKeyIn(
+  extensions: JsonObject,
+  id: EnvelopeId,
+  encryption: EncryptionParameters | undefined,
+  receivers: number,
+): WrappedContentKey | undefined {
+  const value = contentKeyOf(extensions);
+  if (value === undefined) return undefined;
+  if (encryption !== undefined) return parseWrappedContentKey(value, { id, encryption }, receivers);
+  throw new GatewayError(
+    'ENCRYPTION_PARAMETERS_INVALID',
+    'the manifest has a content key, but no encryption block',
+  );
 }
 
 function formatEntity(entity: Entity): JsonObject {

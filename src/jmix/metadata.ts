@@ -7,7 +7,7 @@ import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { CANON, type Dialect } from './dialect.js';
 import { JMIX_VERSION } from './manifest.js';
-import { assertSchema, checkSchema } from './published-schemas.js';
+import { assertSchema, checkSchema, readBySchema } from './published-schemas.js';
 import { isJsonObject, type JsonObject, type JsonValue, parseStrictObject } from './strict-json.js';
 
 export const METADATA_FILE = 'metadata.json';
@@ -61,8 +61,10 @@ export interface ParsedMetadata {
   /** As far as the document says; of jmix-js documents, translated. */
   readonly model: JmixMetadata;
   readonly document: JsonObject;
-  /** Whether the document conforms to the published schema; only jmix-js may be read without. */
+  /** Whether the document conforms to the published schema, unknown members apart; only jmix-js may be read without. */
   readonly conforms: boolean;
+  /** As unknown-members.ts names them; of jmix-js documents, which have no schema, none. */
+  readonly unknownMembers: readonly string[];
 }
 
 /**
@@ -111,10 +113,11 @@ export function readMetadata(bytes: Buffer, keys: Dialect['manifestKeys']): Pars
       model: fromJsDocument(document),
       document,
       conforms: checkSchema('metadata', document) === undefined,
+      unknownMembers: [],
     };
   }
-  assertSchema('metadata', document, 'METADATA_INVALID');
-  return { model: fromDocument(document), document, conforms: true };
+  const unknownMembers = readBySchema('metadata', document, 'METADATA_INVALID');
+  return { model: fromDocument(document), document, conforms: true, unknownMembers };
 }
 
 function formatStudy(study: JmixStudy) {

@@ -6,6 +6,7 @@
 import { createHash, type Hash, type KeyObject } from 'node:crypto';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { type CandidateKey, findPayloadKey } from './candidate-key.js';
+import type { WrappedContentKey } from './content-key.js';
 import { JS, type PayloadHashRule, RS } from './dialect.js';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import type { SealedPayload } from './envelope-folder.js';
@@ -17,6 +18,8 @@ import { readTar } from './tar-reader.js';
 export interface SealedOpening extends StagingTarget {
   readonly payload: SealedPayload;
   readonly parameters: EncryptionParameters;
+  /** For several receivers, from the manifest. */
+  readonly contentKey?: WrappedContentKey;
   readonly recipientKeys: readonly KeyObject[];
   /** 64 digits of lower hex; undefined when the manifest names none. */
   readonly payloadHash: string | undefined;
@@ -56,7 +59,7 @@ export async function openSealedPayload(opening: SealedOpening): Promise<OpenedP
       `the sealed payload is ${payload.sizeBytes} bytes, one key seals at most ${GCM_MAX_BYTES} bytes`,
     );
   }
-  const candidate = await findPayloadKey(payload, parameters, opening.recipientKeys);
+  const candidate = await findPayloadKey(payload, parameters, opening.recipientKeys, opening.contentKey);
   const ciphertextHash = createHash('sha256');
   const tarHash = candidate.hkdfInfo === RS.hkdfInfo ? createHash('sha256') : undefined;
   const staging = createPayloadStaging(opening);

@@ -10,7 +10,14 @@ import { classifyEnvelopeError } from './classify.js';
 import { type DialectName, type PayloadHashRule, recogniseDialect } from './dialect.js';
 import { type AgeLimits, assertAge } from './envelope-age.js';
 import type { EnvelopeSource } from './envelope-folder.js';
-import { assertFilesListHolds, FILES_LIST, type FileEntry, parseFilesList } from './files-list.js';
+import { MANIFEST_FILE } from './envelope-names.js';
+import {
+  assertFilesListHolds,
+  FILES_LIST,
+  type FileEntry,
+  type ParsedFilesList,
+  parseFilesList,
+} from './files-list.js';
 import { type Manifest, readManifest } from './manifest.js';
 import { HASH_SKIPPED } from './manifest-deviations.js';
 import { METADATA_FILE, type ParsedMetadata, readMetadata } from './metadata.js';
@@ -37,7 +44,7 @@ export interface OpenRequest extends StagingTarget {
 export interface EnvelopeChecks extends SignatureChecks {
   readonly payloadHash: `ok:${PayloadHashRule}` | 'absent' | 'absent:skipped';
   readonly filesJson: 'ok' | 'absent';
-  /** `nonconforming`: passed only as a known deviation of a known writer. */
+  /** `nonconforming`: passed only as a known deviation of a known writer, or has members that the schemas do not know. */
   readonly schema: 'ok' | 'nonconforming';
 }
 
@@ -50,6 +57,8 @@ export interface OpenedEnvelope {
   /** Everything staged, in the order in which it came. */
   readonly files: readonly FileEntry[];
   readonly checks: EnvelopeChecks;
+  /** Members that the schemas do not know, as `manifest.json: sender.nickname`; kept in the documents, and ignored. */
+  readonly unknownMembers: readonly string[];
   /** Fingerprint of the key whose signature binds the payload. */
   readonly signedBy?: string;
   readonly payloadCovered: boolean;
@@ -83,10 +92,19 @@ async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
     trust: request.trust,
     nowMs: request.nowMs,
   });
-  if (request.age !== undefined) checkAge(request, request.age, manifest, verdict);
+  // After the signatures: before them anyone may have written the timestamp, so whoever found an old envelope could date
+  // it anew. Where unsigned envelopes are allowed, its word is taken for this as for everything else.
+  if (request.age !== undefined) assertAge(manifest.timestampMs, request.age, request.nowMs);
   const payload = await open();
   const metadata = checkMetadata(payload, manifest);
-  const filesJson = checkFilesList(payload);
+  const filesList = checkFilesList(payload);
+  if (payload.staging.problem !== undefined) throw payload.staging.problem;
+  const unknownMembers = [
+    ...named(MANIFEST_FILE, manifest.unknownMembers),
+    ...named(METADATA_FILE, metadata.unknownMembers),
+    ...named(FILES_LIST, filesList?.unknownMembers ?? []),
+  ];
+  const conforms = manifest.deviations.length === 0 && metadata.conforms && unknownMembers.length === 0;
   return {
     id: manifest.id,
     dialect: dialectOf(payload, manifest),
@@ -96,9 +114,10 @@ async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
     checks: {
       ...verdict.checks,
       payloadHash: payloadHashCheck(payload, manifest),
-      filesJson,
-      schema: manifest.deviations.length === 0 && metadata.conforms ? 'ok' : 'nonconforming',
+      filesJson: filesList === undefined ? 'absent' : 'ok',
+      schema: conforms ? 'ok' : 'nonconforming',
     },
+    unknownMembers,
     ...coverageOf(verdict),
   };
 }
@@ -120,7 +139,9 @@ function payloadOpener(request: OpenRequest, manifest: Manifest): () => Promise<
         'the payload is sealed, but the manifest has no encryption block',
       );
     }
-    return () => openSealedPayload({ ...opening, payload, parameters: encryption });
+    const { contentKey } = manifest;
+    const wrapped = contentKey === undefined ? {} : { contentKey };
+    return () => openSealedPayload({ ...opening, ...wrapped, payload, parameters: encryption });
   }
   if (encryption !== undefined) {
     throw new GatewayError(
@@ -130,23 +151,6 @@ function payloadOpener(request: OpenRequest, manifest: Manifest): () => Promise<
   }
   return () =>
     openPlainPayload({ ...request, payload, payloadHash: manifest.payloadHash, keys: manifest.keys });
-}
-
-/**
- * After the signatures, since before them anyone may have written the timestamp, and before anything is decrypted. With
- * pinned keys a timestamp that none of them signed is no timestamp: whoever found an old envelope could date it anew.
- * Where unsigned envelopes are allowed, its word is taken for this as for everything else.
- */
-function checkAge(
-  { trust, nowMs }: OpenRequest,
-  limits: AgeLimits,
-  manifest: Manifest,
-  { timestampCovered }: SignatureVerdict,
-): void {
-  if (!timestampCovered && trust.kind === 'pinned') {
-    throw new GatewayError('SIGNER_NOT_PINNED', 'no signature by a pinned key binds the timestamp');
-  }
-  assertAge(manifest.timestampMs, limits, nowMs);
 }
 
 function checkMetadata({ staging }: OpenedPayload, manifest: Manifest): ParsedMetadata {
@@ -163,11 +167,16 @@ function checkMetadata({ staging }: OpenedPayload, manifest: Manifest): ParsedMe
   return metadata;
 }
 
-function checkFilesList({ staging }: OpenedPayload): EnvelopeChecks['filesJson'] {
+function checkFilesList({ staging }: OpenedPayload): ParsedFilesList | undefined {
   const bytes = staging.documents.get(FILES_LIST);
-  if (bytes === undefined) return 'absent';
-  assertFilesListHolds(parseFilesList(bytes), staging.files);
-  return 'ok';
+  if (bytes === undefined) return undefined;
+  const list = parseFilesList(bytes);
+  assertFilesListHolds(list.files, staging.files);
+  return list;
+}
+
+function named(document: string, members: readonly string[]): readonly string[] {
+  return members.map((member) => `${document}: ${member}`);
 }
 
 function payloadHashCheck(

@@ -19,6 +19,10 @@ export interface PayloadLimits {
   readonly maxDocumentBytes?: number;
 }
 
+/** Of each instance. */
+const INSPECTED_BYTES = 8 * 1024;
+const INSTANCES = 'dicom/';
+
 const DEFAULT_MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
 /** Files that may be on their way to the disk at once: closing and syncing one must not hold up the next. */
@@ -28,6 +32,12 @@ export interface StagingTarget {
   readonly limits: PayloadLimits;
   /** The caller's place for one file; the name is payload-relative and safe. */
   stage(name: string, sizeBytes: number): Promise<Writable>;
+  /**
+   * What is wrong with an instance, by its name and its first bytes; may be asked of bytes that turn out not to be
+   * authentic, so what it says is told only when everything else has verified.
+   * @param head the first `INSPECTED_BYTES`, or the whole file
+   */
+  inspect?(name: string, head: Buffer): GatewayError | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -37,6 +47,8 @@ export interface PayloadStaging {
   readonly folders: readonly string[];
   /** metadata.json and files.json, by name, when they were among the files. */
   readonly documents: ReadonlyMap<string, Buffer>;
+  /** The first that `inspect` found. */
+  readonly problem: GatewayError | undefined;
   /**
    * Stages one file from `body`; returns when the body has been read, and perhaps not yet written.
    * @throws ARCHIVE_UNSAFE when a payload must not hold the name; ENVELOPE_TOO_LARGE for a document above its limit
@@ -55,6 +67,7 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
   const maxDocumentBytes = target.limits.maxDocumentBytes ?? DEFAULT_MAX_DOCUMENT_BYTES;
   const unsettled = new Set<Promise<void>>();
   const failures: unknown[] = [];
+  let problem: GatewayError | undefined;
 
   const settleDownTo = async (count: number): Promise<void> => {
     while (unsettled.size > count) await Promise.race(unsettled);
@@ -65,6 +78,9 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
     files,
     folders,
     documents,
+    get problem() {
+      return problem;
+    },
     async addFile(name, sizeBytes, body) {
       if (!isPayloadFileName(name)) unsafe('a file lies where a payload must have none');
       const isDocument = name === METADATA_FILE || name === FILES_LIST;
@@ -77,13 +93,21 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
       await settleDownTo(MAX_UNSETTLED_FILES - 1);
       const hash = createHash('sha256');
       const kept: Buffer[] = [];
+      const inspect = name.startsWith(INSTANCES) && problem === undefined ? target.inspect : undefined;
+      const head: Buffer[] = [];
+      let headBytes = 0;
       const { promise: bodyRead, resolve: noteBodyRead } = deferred();
       const tee = async function* (): AsyncGenerator<Buffer, void, undefined> {
         for await (const chunk of body) {
           hash.update(chunk);
           if (isDocument) kept.push(chunk);
+          if (inspect !== undefined && headBytes < INSPECTED_BYTES) {
+            head.push(chunk.subarray(0, INSPECTED_BYTES - headBytes));
+            headBytes += chunk.length;
+          }
           yield chunk;
         }
+        problem ??= inspect?.(name, Buffer.concat(head));
         noteBodyRead();
       };
       const sink = await target.stage(name, sizeBytes);

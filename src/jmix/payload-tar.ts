@@ -7,12 +7,12 @@
  * any order. A payload of dicom/… alone is in byte order throughout. Dialects that order by UTF-16 have no files.json.
  */
 import { GatewayError } from '../errors/gateway-error.js';
-import { CANON, type Dialect } from './dialect.js';
+import { CANON, type Dialect, JS } from './dialect.js';
 import { assertSafeName } from './entry-name.js';
 import { FILES_LIST } from './files-list.js';
 import { METADATA_FILE } from './metadata.js';
 import { inPathOrder } from './payload-hash.js';
-import { formatTarHeader, paddedSize, TAR_BLOCK_BYTES, TAR_END_BYTES } from './tar-header.js';
+import { fitsTarHeader, formatTarHeader, paddedSize, TAR_BLOCK_BYTES, TAR_END_BYTES } from './tar-header.js';
 
 /** Where a payload's files may lie (JMIX envelope). */
 const FOLDERS = ['dicom/', 'files/', 'preview/'];
@@ -22,7 +22,7 @@ export interface PayloadTarFile {
   readonly name: string;
   readonly sizeBytes: number;
   /** Called in its turn, once. */
-  open(): AsyncIterable<Buffer>;
+  open(): AsyncIterable<Buffer> | Iterable<Buffer>;
 }
 
 /** The tar's size in bytes. */
@@ -44,13 +44,23 @@ export function inPayloadOrder<T extends { readonly name: string }>(
   return [...others.slice(0, lastStreamed + 1), ...lists, ...others.slice(lastStreamed + 1)];
 }
 
-/**
- * The tar's bytes; headers and paddings are pieces of their own.
- * @throws SPOOL_CORRUPT when a file has another size than it announced
- */
+/** The tar's bytes. @throws as `writeTarFiles` */
 export async function* writePayloadTar(
   files: readonly PayloadTarFile[],
   root: Dialect['tarRoot'] = CANON.tarRoot,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield* writeTarFiles(files, root);
+  yield Buffer.alloc(TAR_END_BYTES);
+}
+
+/**
+ * A tar's bytes without its end; headers and paddings are pieces of their own.
+ * @param root stands before every name
+ * @throws SPOOL_CORRUPT when a file has another size than it announced
+ */
+export async function* writeTarFiles(
+  files: readonly PayloadTarFile[],
+  root: string,
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const file of files) {
     yield formatTarHeader(`${root}${file.name}`, file.sizeBytes);
@@ -69,7 +79,6 @@ export async function* writePayloadTar(
     }
     yield Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes);
   }
-  yield Buffer.alloc(TAR_END_BYTES);
 }
 
 /** Whether a payload may hold a file of this name. */
@@ -83,11 +92,15 @@ export function isPayloadFolderName(name: string): boolean {
 }
 
 /**
- * What a caller gives to be sealed: under dicom/, files/ or preview/, and safe.
+ * What a caller gives to be sealed: under dicom/, files/ or preview/, safe, and in any dialect short enough for ustar.
  * @throws ARCHIVE_UNSAFE when it is not
  */
 export function assertSealableName(name: string): void {
   assertSafeName(name);
-  if (FOLDERS.some((folder) => name.startsWith(folder))) return;
-  throw new GatewayError('ARCHIVE_UNSAFE', 'a payload file must lie under dicom/, files/ or preview/');
+  if (!FOLDERS.some((folder) => name.startsWith(folder))) {
+    throw new GatewayError('ARCHIVE_UNSAFE', 'a payload file must lie under dicom/, files/ or preview/');
+  }
+  if (!fitsTarHeader(`${JS.tarRoot}${name}`)) {
+    throw new GatewayError('ARCHIVE_UNSAFE', 'a payload file has a name of more than 100 bytes');
+  }
 }

@@ -1,28 +1,57 @@
 /**
  * The published JMIX schemas (draft 2020-12), loaded and compiled once at import: without a schema nothing starts,
- * rather than everything passing unchecked. The files are unmodified (see schemas/LICENCE.md).
+ * rather than everything passing unchecked. The files are unmodified (see schemas/LICENCE.md). What we write conforms to
+ * the letter; what we read may have members that the schema does not know, and conforms otherwise.
  */
 import { readFileSync } from 'node:fs';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { ErrorCode } from '../errors/codes.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import type { JsonObject, JsonValue } from './strict-json.js';
+import { unknownMembers } from './unknown-members.js';
 
 export type SchemaName = 'manifest' | 'metadata' | 'files' | 'audit';
 
-const ajv = new Ajv2020({ strict: true, allErrors: false });
-addFormats.default(ajv);
+interface PublishedSchema {
+  readonly schema: JsonObject;
+  /** To the letter. */
+  readonly validate: ValidateFunction;
+  /** But for unknown members. */
+  readonly validateKnown: ValidateFunction;
+}
 
-const VALIDATORS: Readonly<Record<SchemaName, ValidateFunction>> = {
+const SCHEMAS: Readonly<Record<SchemaName, PublishedSchema>> = {
   manifest: load('manifest'),
   metadata: load('metadata'),
   files: load('files'),
   audit: load('audit'),
 };
 
-/** What is wrong with `value`, as place and rule, without its values; undefined when it conforms. */
+/** What is wrong with `value`, as place and rule, without its values; undefined when it conforms to the letter. */
 export function checkSchema(name: SchemaName, value: unknown): string | undefined {
-  const validate = VALIDATORS[name];
+  return problemWith(SCHEMAS[name].validate, value);
+}
+
+/** For what we write. @throws `code` when `value` does not conform to the published schema */
+export function assertSchema(name: SchemaName, value: unknown, code: ErrorCode): void {
+  const problem = checkSchema(name, value);
+  if (problem !== undefined) throw nonconforming(name, problem, code);
+}
+
+/**
+ * For what we read.
+ * @returns the members that the published schema does not know, as `unknownMembers` names them
+ * @throws `code` when `value` does not conform otherwise
+ */
+export function readBySchema(name: SchemaName, value: JsonValue, code: ErrorCode): readonly string[] {
+  const { schema, validateKnown } = SCHEMAS[name];
+  const problem = problemWith(validateKnown, value);
+  if (problem !== undefined) throw nonconforming(name, problem, code);
+  return unknownMembers(schema, value);
+}
+
+function problemWith(validate: ValidateFunction, value: unknown): string | undefined {
   if (validate(value)) return undefined;
   const first = validate.errors?.[0];
   return first === undefined
@@ -30,14 +59,21 @@ export function checkSchema(name: SchemaName, value: unknown): string | undefine
     : `${first.instancePath || '/'} ${first.message ?? first.keyword}`;
 }
 
-/** @throws `code` when `value` does not conform to the published schema */
-export function assertSchema(name: SchemaName, value: unknown, code: ErrorCode): void {
-  const problem = checkSchema(name, value);
-  if (problem === undefined) return;
-  throw new GatewayError(code, `${name}.json does not conform to its JMIX schema: ${problem}`);
+function nonconforming(name: SchemaName, problem: string, code: ErrorCode): GatewayError {
+  return new GatewayError(code, `${name}.json does not conform to its JMIX schema: ${problem}`);
 }
 
-function load(name: SchemaName): ValidateFunction {
+function load(name: SchemaName): PublishedSchema {
   const text = readFileSync(new URL(`./schemas/${name}.schema.json`, import.meta.url), 'utf8');
-  return ajv.compile(JSON.parse(text));
+  const schema = JSON.parse(text) as JsonObject;
+  const isClosed = (member: string, value: unknown) => member === 'additionalProperties' && value === false;
+  const open = JSON.parse(text, (member, value) => (isClosed(member, value) ? undefined : value));
+  return { schema, validate: compile(schema), validateKnown: compile(open) };
+}
+
+/** Each in an Ajv of its own, since both forms of a schema have one `$id`. */
+function compile(schema: JsonObject): ValidateFunction {
+  const ajv = new Ajv2020({ strict: true, allErrors: false });
+  addFormats.default(ajv);
+  return ajv.compile(schema);
 }

@@ -1,12 +1,14 @@
 /**
  * What the signatures of an envelope say, before anything is decrypted: are those that are there good, whose are they,
  * and do they bind the payload? An envelope counts as signed only by a JWS over the exact manifest bytes, or by a
- * sender assertion over id, payload hash and encryption block; anything less is reported, but is worth nothing.
+ * sender assertion over id, time, sender, every receiver, payload hash and encryption block; anything less is reported,
+ * but is worth nothing, since parts of it could be exchanged with those of another envelope.
  */
-import { type KeyObject, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { GatewayError } from '../errors/gateway-error.js';
 import { type AssertionForm, type VerifiedAssertion, verifyAssertion } from './assertion.js';
 import { canonicalJson } from './canonical-json.js';
+import { verifyEd25519 } from './ed25519.js';
 import { MANIFEST_JWS } from './envelope-names.js';
 import { MANIFEST_MAX_BYTES, type Manifest, type ManifestEntity } from './manifest.js';
 import { parseCompactJws, verifyCompactJws } from './manifest-jws.js';
@@ -32,16 +34,14 @@ export interface SignatureVerdict {
   readonly checks: SignatureChecks;
   /** Fingerprint of the key that binds the payload. */
   readonly signedBy?: string;
-  /** Whether a verified signature binds id, payload hash and encryption block, and so the payload. */
+  /** Whether a verified signature binds id, time, parties, payload hash and encryption block, and so the payload. */
   readonly payloadCovered: boolean;
   /** Whether a verified signature binds every byte of the manifest, extensions included. */
   readonly manifestCovered: boolean;
-  /** Whether a verified signature binds the manifest's timestamp: else anyone may have written it. */
-  readonly timestampCovered: boolean;
 }
 
-/** What must be bound so that the payload cannot be exchanged. */
-const PAYLOAD_FIELDS = ['id', 'security.payload_hash'];
+/** What must be bound, with every receiver's id, so that nothing can be exchanged. */
+const ENVELOPE_FIELDS = ['id', 'timestamp', 'sender.id', 'security.payload_hash'];
 const SEALED_FIELDS = [
   'security.encryption.ephemeral_public_key',
   'security.encryption.iv',
@@ -65,7 +65,7 @@ export function verifySignatures(request: {
   const jws = verifyManifestJws(request, sender);
 
   const byJws = jws.form === 'valid:exact-bytes' && manifest.payloadHash !== undefined ? jws.key : undefined;
-  const byAssertion = sender !== undefined && coversPayload(sender, manifest) ? sender.key : undefined;
+  const byAssertion = sender !== undefined && coversEnvelope(sender, manifest) ? sender.key : undefined;
   const key = byJws ?? byAssertion;
   if (key === undefined && trust.kind === 'pinned') {
     throw new GatewayError('SIGNER_NOT_PINNED', 'no signature by a pinned key binds the payload');
@@ -75,8 +75,6 @@ export function verifySignatures(request: {
     ...(key === undefined ? {} : { signedBy: keyFingerprint(key) }),
     payloadCovered: key !== undefined,
     manifestCovered: jws.form === 'valid:exact-bytes',
-    timestampCovered:
-      coversTimestamp(jws.form) || (sender !== undefined && isCovered('timestamp', sender.covered)),
   };
 }
 
@@ -97,15 +95,14 @@ function verifyAssertions(manifest: Manifest, nowMs: number): VerifiedAssertion 
   return sender;
 }
 
-function coversPayload({ covered, form }: VerifiedAssertion, manifest: Manifest): boolean {
+function coversEnvelope({ covered, form }: VerifiedAssertion, manifest: Manifest): boolean {
   if (form === 'non-binding' || manifest.payloadHash === undefined) return false;
-  const required = manifest.encryption === undefined ? PAYLOAD_FIELDS : [...PAYLOAD_FIELDS, ...SEALED_FIELDS];
+  const required = [
+    ...ENVELOPE_FIELDS,
+    ...manifest.receivers.map((_, index) => `receiver.${index}.id`),
+    ...(manifest.encryption === undefined ? [] : SEALED_FIELDS),
+  ];
   return required.every((path) => isCovered(path, covered));
-}
-
-/** The same document in other bytes has the same timestamp. */
-function coversTimestamp(jws: SignatureChecks['jws']): boolean {
-  return jws === 'valid:exact-bytes' || jws === 'valid:json-equal';
 }
 
 /** A signed object covers what is in it. */
@@ -148,7 +145,7 @@ function knownSigner(
   if (keys !== undefined && keys.length > 0) return verifyCompactJws(jws, keys).key;
   const { header, signingInput, signature } = parseCompactJws(jws);
   if (sender === undefined) return undefined;
-  if (verify(null, signingInput, sender.key, signature)) return sender.key;
+  if (verifyEd25519(signingInput, sender.key, signature)) return sender.key;
   if (header['kid'] === keyFingerprint(sender.key))
     refuse('JWS signature does not verify with the key that it names');
   return undefined;

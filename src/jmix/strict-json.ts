@@ -1,8 +1,8 @@
 /**
  * JSON from outside (RFC 8259), read so that every reader of the same bytes sees the same document: valid UTF-8, no
- * member twice (`JSON.parse` keeps the last, others the first), no `__proto__`, no lone surrogate (RFC 7493 §2.1),
- * bounded depth. The caller bounds the
- * size before the bytes are in memory.
+ * member twice (`JSON.parse` keeps the last, others the first), no `__proto__`, no lone surrogate (RFC 7493 §2.1), no
+ * number beyond what a double holds (§2.2), bounded depth and number of values. The caller bounds the size before the
+ * bytes are in memory.
  */
 import type { ErrorCode } from '../errors/codes.js';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -15,6 +15,12 @@ export interface JsonObject {
 /** Deeper than any JMIX document; shallow enough for every recursive reader behind this one. */
 const MAX_DEPTH = 64;
 
+/**
+ * Five times what a files.json of 100,000 files has. In memory a value is up to fifty times its two bytes of text, so the
+ * size alone is no bound.
+ */
+const MAX_VALUES = 2_000_000;
+
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
@@ -25,6 +31,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * @throws `code` when the bytes are not strict JSON
  */
 export function parseStrictJson(bytes: Buffer, what: string, code: ErrorCode): JsonValue {
+  assertFewValues(bytes, what, code);
   let value: JsonValue;
   let text: string;
   try {
@@ -52,6 +59,13 @@ export function hasLoneSurrogate(text: string): boolean {
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Each value but the first stands behind one of three characters; those inside strings count too. */
+function assertFewValues(bytes: Buffer, what: string, code: ErrorCode): void {
+  let values = 1;
+  for (const byte of bytes) if (byte === 0x2c || byte === 0x5b || byte === 0x7b) values += 1;
+  if (values > MAX_VALUES) throw new GatewayError(code, `${what} has more than ${MAX_VALUES} values`);
 }
 
 /** Walks text that `JSON.parse` took, so only structure has to be recognised here, not syntax. */
@@ -88,8 +102,28 @@ function assertPlainMembers(text: string, what: string, code: ErrorCode): void {
       }
       atMember = false;
       at = end;
+    } else if (char === '-' || isDigit(char)) {
+      const number = numberAt(text, at);
+      if (!isExact(number)) throw new GatewayError(code, `${what} has a number that a double does not hold`);
+      at += number.length - 1;
     }
   }
+}
+
+function isDigit(char: string | undefined): boolean {
+  return char !== undefined && char >= '0' && char <= '9';
+}
+
+function numberAt(text: string, start: number): string {
+  let end = start + 1;
+  while (end < text.length && '0123456789+-.eE'.includes(text.charAt(end))) end += 1;
+  return text.slice(start, end);
+}
+
+/** Fractions are rounded by every reader alike; integers are not, where one reads them as such and another as a double. */
+function isExact(number: string): boolean {
+  const value = Number(number);
+  return Number.isFinite(value) && (/[.eE]/.test(number) || Number.isSafeInteger(value));
 }
 
 /** Where the string that opens at `start` has its closing quote. */

@@ -8,6 +8,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 export const TAR_BLOCK_BYTES = 512;
 /** Two blocks of zeros end an archive. */
 export const TAR_END_BYTES = 2 * TAR_BLOCK_BYTES;
+const ZEROS = Buffer.alloc(TAR_BLOCK_BYTES);
 /** Eleven octal digits. */
 export const USTAR_MAX_FILE_BYTES = 8 ** 11 - 1;
 
@@ -50,7 +51,9 @@ export function formatTarHeader(name: string, sizeBytes: number, type = '0'): Bu
       `one file is ${sizeBytes} bytes, tar holds at most ${USTAR_MAX_FILE_BYTES} bytes`,
     );
   }
-  const [prefix, rest] = splitName(Buffer.from(name));
+  const split = splitName(Buffer.from(name));
+  if (split === undefined) throw new GatewayError('FAULT', 'a name does not fit into a ustar header');
+  const [prefix, rest] = split;
   const header = Buffer.alloc(TAR_BLOCK_BYTES);
   rest.copy(header, FIELD.name[0]);
   prefix.copy(header, FIELD.prefix[0]);
@@ -66,12 +69,17 @@ export function formatTarHeader(name: string, sizeBytes: number, type = '0'): Bu
   return header;
 }
 
+/** Whether ustar can hold the name: up to 100 bytes, and folders of up to 155 more. */
+export function fitsTarHeader(name: string): boolean {
+  return splitName(Buffer.from(name)) !== undefined;
+}
+
 /**
  * @returns undefined for a block of zeros
  * @throws ENVELOPE_MALFORMED when the block is no tar header
  */
 export function parseTarHeader(block: Buffer): TarHeader | undefined {
-  if (block.every((byte) => byte === 0)) return undefined;
+  if (block.equals(ZEROS)) return undefined;
   if (!isTarHeader(block)) throw new GatewayError('ENVELOPE_MALFORMED', 'tar header has a wrong checksum');
   const name = textField(block, FIELD.name);
   // GNU headers have no prefix: their magic is "ustar  ", and other fields lie there.
@@ -126,12 +134,12 @@ function textField(block: Buffer, [start, length]: readonly [number, number]): B
 }
 
 /** ustar holds 100 bytes of name and, in front of a slash, 155 bytes of prefix. */
-function splitName(name: Buffer): readonly [prefix: Buffer, rest: Buffer] {
+function splitName(name: Buffer): readonly [prefix: Buffer, rest: Buffer] | undefined {
   const [maxName, maxPrefix] = [FIELD.name[1], FIELD.prefix[1]];
   if (name.length <= maxName) return [Buffer.alloc(0), name];
   for (let at = name.indexOf('/'); at >= 0 && at <= maxPrefix; at = name.indexOf('/', at + 1)) {
     const rest = name.subarray(at + 1);
     if (at > 0 && rest.length > 0 && rest.length <= maxName) return [name.subarray(0, at), rest];
   }
-  throw new GatewayError('FAULT', `a name of ${name.length} bytes does not fit into a ustar header`);
+  return undefined;
 }

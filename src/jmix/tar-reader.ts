@@ -32,6 +32,8 @@ export type TarEntry =
 const MAX_EXTENSION_BYTES = 64 * 1024;
 /** Extended headers in front of one entry; honest writers need two. */
 const MAX_EXTENSIONS = 4;
+/** A megabyte at once: zeros behind the end may be many. */
+const ZEROS = Buffer.alloc(1024 * 1024);
 
 /**
  * The entries of the tar that `source` gives, in order; reads to the end of the source. The next entry may be asked
@@ -109,16 +111,23 @@ async function readHeader(reader: ByteReader, totalBytes: number): Promise<TarHe
     const padded = await reader.read(paddedSize(header.sizeBytes));
     if (padded.length < paddedSize(header.sizeBytes)) malformed('the tar ends inside an extension');
     const content = padded.subarray(0, header.sizeBytes);
+    const nameBefore = longName;
     if (header.type === 'L') longName = untilNul(content);
     else {
       const records = parsePaxRecords(content);
       if (records.has('linkpath')) unsafe('it holds a link');
+      // The bytes that follow would be a map of the file and pieces of it (GNU sparse, also as a plain file by PAX).
+      if ([...records.keys()].some((keyword) => keyword.startsWith('GNU.sparse.')))
+        unsafe('it holds a sparse file');
       // A global path or size would be meant for every entry behind it: no honest writer does that.
       if (header.type === 'g' && (records.has('path') || records.has('size')))
         unsafe('it has a global path or size');
+      if (size !== undefined && records.has('size')) malformed('a tar entry has two sizes');
       longName = records.get('path') ?? longName;
       size = parsePaxSize(records.get('size')) ?? size;
     }
+    // Readers differ in which of two counts.
+    if (nameBefore !== undefined && longName !== nameBefore) malformed('a tar entry has two names');
   }
 }
 
@@ -146,12 +155,10 @@ function readBody(reader: ByteReader, sizeBytes: number) {
 
 /** Only zeros may follow the end: what one reader takes for the end, another might read past. */
 async function readEnd(reader: ByteReader): Promise<void> {
-  for (
-    let rest = await reader.readSome(1024 * 1024);
-    rest !== undefined;
-    rest = await reader.readSome(1024 * 1024)
-  ) {
-    if (rest.some((byte) => byte !== 0)) malformed('the tar goes on behind its end');
+  for (;;) {
+    const rest = await reader.readSome(ZEROS.length);
+    if (rest === undefined) return;
+    if (!rest.equals(ZEROS.subarray(0, rest.length))) malformed('the tar goes on behind its end');
   }
 }
 

@@ -3,6 +3,7 @@ import { advanceDelivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { OutboundParts, OutboundStage } from './parts.js';
+import { wakeMembers } from './seal-shared.js';
 
 /** Asking for a receipt that is not there yet is no failure. */
 const QUIET_STAGE: OutboundStage = 'receipt';
@@ -34,7 +35,7 @@ export async function parkDelivery(
   error: GatewayError,
 ): Promise<void> {
   const atMs = parts.clock.now();
-  await parts.deliveries.update(id, (record) =>
+  const parked = await parts.deliveries.update(id, (record) =>
     // A receipt may have come while the step was failing; then nothing is stuck.
     record.receipt === 'verified'
       ? record
@@ -45,4 +46,5 @@ export async function parkDelivery(
         ),
   );
   parts.log.warn({ event: 'delivery.parked', delivery: id, stage, code: error.code });
+  await wakeMembers(parts, parked);
 }

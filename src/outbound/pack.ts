@@ -1,7 +1,8 @@
 /**
- * pack: describes the frozen instances, and checks that every one of them is where it was committed. Commit point:
- * the draft, written whole. Nothing is copied: seal reads the instances where they lie.
+ * pack: describes the frozen instances, and checks that every one of them, and every attachment, is where it was
+ * committed. Commit point: the draft, written whole. Nothing is copied: seal reads the files where they lie.
  */
+import type { Attachment } from '../domain/attachment.js';
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Instance } from '../domain/instance.js';
@@ -9,23 +10,28 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type { JmixMetadata } from '../jmix/metadata.js';
 import { classifyDiskError, isErrno, writeFileDurably } from '../spool/atomic.js';
 import { fileSize } from '../spool/instance-file.js';
-import { readFrozenList } from './complete-study.js';
+import { readFrozenContent } from './complete-study.js';
 import { describeStudy } from './describe-study.js';
+import { PAIRING_TEST_METADATA } from './pairing-test.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 
 /** What pack hands to seal. Lies in the spool only: it names the patient. */
 export interface Draft {
   readonly metadata: JmixMetadata;
   readonly instances: readonly Instance[];
+  readonly attachments: readonly Attachment[];
 }
 
-/** @throws SPOOL_CORRUPT when an instance is gone or has another size, SPOOL_WRITE_FAILED */
+/** @throws SPOOL_CORRUPT when a file is gone or has another size, SPOOL_WRITE_FAILED */
 export async function pack(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['accepted']);
   if (delivery !== undefined) {
     await writeDraft(parts, delivery, signal);
     await parts.deliveries.update(id, (record) =>
-      advanceDelivery(record, { type: 'packed' }, parts.clock.now()),
+      // Another delivery may have sealed for this one meanwhile.
+      record.carriage === 'accepted'
+        ? advanceDelivery(record, { type: 'packed' }, parts.clock.now())
+        : record,
     );
   }
   await parts.enqueue('seal', id);
@@ -37,15 +43,27 @@ export async function writeDraft(
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<Draft> {
-  const instances = await readFrozenList(parts, delivery.id);
+  const { instances, attachments } = await readFrozenContent(parts, delivery.id);
   const pathOf = (instance: Instance) => parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
   for (const instance of instances) {
     signal.throwIfAborted();
-    await assertThere(pathOf(instance), instance);
+    // In front of the data set stands the Part 10 header.
+    if ((await sizeOf(pathOf(instance))) <= instance.dataSetBytes) throw corrupt('an instance');
   }
+  for (const { sha256, sizeBytes } of attachments) {
+    if ((await sizeOf(parts.layout.attachment(delivery.studyKey, sha256))) !== sizeBytes) {
+      throw corrupt('an attachment');
+    }
+  }
+  const metadata =
+    delivery.purpose === 'pairing-test'
+      ? PAIRING_TEST_METADATA
+      : await describeStudy(delivery.studyInstanceUid, instances, pathOf);
+  const report = attachments.find(({ kind }) => kind === 'report');
   const draft: Draft = {
-    metadata: await describeStudy(delivery.studyInstanceUid, instances, pathOf),
+    metadata: report === undefined ? metadata : { ...metadata, report: { file: report.name } },
     instances,
+    attachments,
   };
   try {
     await writeFileDurably(parts.layout.draft(delivery.id), JSON.stringify(draft));
@@ -55,14 +73,16 @@ export async function writeDraft(
   return draft;
 }
 
-async function assertThere(path: string, instance: Instance): Promise<void> {
+/** 0 when there is no such file. */
+async function sizeOf(path: string): Promise<number> {
   try {
-    if ((await fileSize(path)) > instance.dataSetBytes) return;
+    return await fileSize(path);
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
+    if (isErrno(error, 'ENOENT')) return 0;
+    throw error;
   }
-  throw new GatewayError(
-    'SPOOL_CORRUPT',
-    'an instance of the frozen list is missing or cut short in the spool',
-  );
+}
+
+function corrupt(what: string): GatewayError {
+  return new GatewayError('SPOOL_CORRUPT', `${what} of the frozen list is missing or cut short in the spool`);
 }

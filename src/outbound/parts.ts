@@ -3,23 +3,32 @@ import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Exchange } from '../domain/exchange.js';
 import type { Peer } from '../domain/peer.js';
 import type { Site } from '../domain/site.js';
 import type { Log } from '../observe/log.js';
+import type { Openpgp } from '../openpgp/openpgp.js';
 import type { Stage } from '../queue/jobs.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
 import type { Lines } from '../transport/lines.js';
+import type { KeyNews } from '../trust/peer-news.js';
+import type { SiteKeys } from '../trust/site-keys.js';
 
 export type OutboundStage = Extract<Stage, 'pack' | 'seal' | 'ship' | 'receipt'>;
 
 export interface OutboundParts {
   readonly site: Site;
-  readonly signingKey: KeyObject;
+  readonly keys: Pick<SiteKeys, 'signing' | 'announcements'>;
   readonly layout: Layout;
   readonly deliveries: RecordStore<Delivery>;
   readonly peers: ReadonlyMap<string, Peer>;
+  readonly keyNews: KeyNews;
+  readonly openpgp: Openpgp;
+  readonly exchanges: ReadonlyMap<string, Exchange>;
   readonly lines: Lines;
+  /** How long the assertions of our envelopes are good; for ever when absent. */
+  readonly assertionMs?: number;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */

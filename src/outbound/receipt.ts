@@ -3,13 +3,18 @@
  * receipt as soon as it has one; this step asks for it too, so that neither a lost message nor a site that cannot be
  * called keeps a delivery open.
  */
-import { advanceDelivery, type Delivery } from '../domain/delivery.js';
+import { advanceDelivery, type Delivery, envelopeIdOf, envelopesOf, type Sent } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Instance } from '../domain/instance.js';
-import { GatewayError } from '../errors/gateway-error.js';
-import { type Receipt, readReceipt } from '../trust/receipt.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { findOwner } from '../spool/envelope-owners.js';
+import { readSealedFolder } from '../spool/sealed-folder.js';
+import { type Receipt, readReceipt, receiptAnnouncements } from '../trust/receipt.js';
 import { readFrozenList } from './complete-study.js';
+import { custodyMark } from './custody-mark.js';
+import { discardPairingTest } from './pairing-test.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
+import { keepSealed, withItsShare } from './seal-shared.js';
 
 export const RECEIPT_DOCUMENT = 'receipt.jws';
 
@@ -22,7 +27,7 @@ export async function receipt(parts: OutboundParts, id: EnvelopeId, signal: Abor
   const delivery = dueDelivery(await parts.deliveries.read(id), ['acknowledged']);
   if (delivery === undefined) return;
   // Of a peer that cannot be called the receipt comes in an envelope of its own.
-  const jws = await parts.lines.receiptDeskOf(delivery.peerId)?.fetchReceipt(id, signal);
+  const jws = await parts.lines.receiptDeskOf(delivery.peerId)?.fetchReceipt(envelopeIdOf(delivery), signal);
   if (jws === undefined) {
     const since =
       delivery.steps.findLast((step) => step.event === 'acknowledged')?.atMs ?? delivery.createdAtMs;
@@ -31,11 +36,12 @@ export async function receipt(parts: OutboundParts, id: EnvelopeId, signal: Abor
       facts: { retryAfterMs: Math.round(retryAfterMs) },
     });
   }
-  await settleReceipt(parts, delivery, jws);
+  await settleReceipt(parts, delivery, envelopeIdOf(delivery), jws);
 }
 
 /**
  * A receipt that a peer brings.
+ * @param id of the envelope; of several deliveries that share it, the one to this peer is meant
  * @throws ENVELOPE_NOT_FOUND when we sent that peer no such envelope, RECEIPT_INVALID
  */
 export async function acceptReceipt(
@@ -44,38 +50,73 @@ export async function acceptReceipt(
   id: EnvelopeId,
   jws: Buffer,
 ): Promise<void> {
-  const delivery = await parts.deliveries.read(id);
-  if (delivery === undefined || delivery.peerId !== peerId || delivery.sealed === undefined) {
+  const owner = (await findOwner(parts.layout, id, peerId)) ?? id;
+  const known = await parts.deliveries.read(owner);
+  const delivery = known?.peerId === peerId ? await withItsShare(parts, known) : undefined;
+  if (delivery === undefined || !envelopesOf(delivery).some((envelope) => envelope.id === id)) {
     throw new GatewayError('ENVELOPE_NOT_FOUND', 'no envelope with this id was sent to this peer');
   }
-  if (delivery.receipt !== 'verified') await settleReceipt(parts, delivery, jws);
+  if (delivery.receipt !== 'verified') await settleReceipt(parts, delivery, id, jws);
 }
 
-async function settleReceipt(parts: OutboundParts, delivery: Delivery, jws: Buffer): Promise<void> {
+async function settleReceipt(
+  parts: OutboundParts,
+  delivery: Delivery,
+  envelopeId: EnvelopeId,
+  jws: Buffer,
+): Promise<void> {
   const { id } = delivery;
-  const checked = readReceipt(jws, {
-    keys: parts.peers.get(delivery.peerId)?.signingKeys ?? [],
-    id,
-    receiverId: delivery.peerId,
-    manifestSha256: delivery.sealed?.manifestSha256 ?? '',
-  });
+  const envelope = envelopesOf(delivery).find((each) => each.id === envelopeId);
+  if (envelope === undefined) throw new GatewayError('FAULT', 'a receipt for an envelope of nobody');
+  const checked = await readWithNewKeys(parts, delivery, envelope, jws);
+  if (delivery.sealed === undefined || envelopeId !== envelopeIdOf(delivery)) {
+    // It expired on its way, as we thought; the one that was sealed again decides.
+    if (checked.outcome === 'refused') return;
+    const former = await readSealedFolder(parts.layout, envelopeId);
+    if (former !== undefined) await keepSealed(parts, id, envelopeId, former);
+  }
   if (checked.outcome === 'stored') assertComplete(checked, await readFrozenList(parts, id));
   await parts.deliveries.writeDocument(id, RECEIPT_DOCUMENT, jws);
+  const custody = await custodyMark(parts, delivery, envelope, checked);
   const { code, message } = checked.reason ?? { code: 'UNKNOWN', message: 'no reason given' };
   await parts.deliveries.update(id, (record) => {
     if (record.receipt === 'verified') return record;
-    return advanceDelivery(
-      record,
-      checked.outcome === 'stored' ? { type: 'verified' } : { type: 'refused', code, message },
-      parts.clock.now(),
-    );
+    const event =
+      checked.outcome === 'stored' ? ({ type: 'verified' } as const) : ({ type: 'refused', code, message } as const);
+    return { ...advanceDelivery(record, event, parts.clock.now()), ...custody };
   });
+  if (delivery.purpose === 'pairing-test') await discardPairingTest(parts, delivery);
   parts.log.info({
     event: checked.outcome === 'stored' ? 'delivery.verified' : 'delivery.refused',
     delivery: id,
     peer: delivery.peerId,
     ...(checked.outcome === 'stored' ? { instances: checked.instances.length } : { code }),
   });
+}
+
+/** By a key that we do not know, it may still be good: it brings word of that key, or the peer publishes it. */
+async function readWithNewKeys(
+  parts: OutboundParts,
+  { peerId }: Delivery,
+  { id, manifestSha256 }: Sent,
+  jws: Buffer,
+): Promise<Receipt> {
+  const read = () =>
+    readReceipt(jws, {
+      keys: parts.peers.get(peerId)?.signingKeys ?? [],
+      id,
+      receiverId: peerId,
+      manifestSha256,
+    });
+  await parts.keyNews.learn(peerId, receiptAnnouncements(jws));
+  try {
+    return read();
+  } catch (error) {
+    const isStranger =
+      isGatewayError(error) && isGatewayError(error.cause) && error.cause.code === 'SIGNER_NOT_PINNED';
+    if (!isStranger || !(await parts.keyNews.ask(peerId))) throw error;
+    return read();
+  }
 }
 
 /** Every instance that we took from the modality, with the very bytes, and a PACS that said yes to each. */

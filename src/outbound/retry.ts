@@ -1,13 +1,13 @@
 /**
  * An operator says: again. A parked delivery goes on where it stopped; one whose receipt does not come is sent again if
- * it is not there any more. A refused one becomes a new delivery of the
- * same frozen list under a new id, since the old envelope was judged; the new record names the one that it replaces.
+ * it is not there any more. A refused one becomes a new delivery of the same frozen list to that peer alone, under a new
+ * id, since the old envelope was judged; the new record names the one that it replaces.
  */
 import { randomUUID } from 'node:crypto';
 import { advanceDelivery, type Delivery, deliveryState, nextDeliveryStage } from '../domain/delivery.js';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { openDelivery, readFrozenList } from './complete-study.js';
+import { openDelivery, readFrozenContent } from './complete-study.js';
 import type { OutboundParts } from './parts.js';
 
 /**
@@ -52,7 +52,10 @@ export async function openReplacement(
   id: EnvelopeId,
 ): Promise<void> {
   const {
+    shared: _shared,
     sealed: _sealed,
+    resealAs: _resealAs,
+    formerEnvelopes: _formerEnvelopes,
     refusal: _refusal,
     replacedBy: _replacedBy,
     lastError: _lastError,
@@ -70,6 +73,6 @@ export async function openReplacement(
       receipt: 'awaited',
       steps: [],
     },
-    await readFrozenList(parts, refused.id),
+    await readFrozenContent(parts, refused.id),
   );
 }

@@ -1,22 +1,27 @@
 /**
- * seal: draft and instances → sealed envelope, in one pass from disk to disk. Each instance is proved, while it passes,
- * to have the very bytes that were acknowledged to the modality. Commit point: the rename to `sealed/<id>.JMIX`. Never
- * resumed: a second run draws a new key and IV.
+ * seal: draft and instances → sealed envelope, in one pass from disk to disk; one for each delivery, or one for several
+ * peers. Commit points: the rename to `sealed/<id>.JMIX`, then the record. What a run finds sealed under its id, it
+ * takes as it is: it was never shipped, since the record knows nothing of it.
  */
-import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
-import { advanceDelivery, type Delivery, type Sealed } from '../domain/delivery.js';
+import {
+  advanceDelivery,
+  type Delivery,
+  envelopeIdOf,
+  ownEnvelopeId,
+  type Sealed,
+} from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import type { Instance } from '../domain/instance.js';
+import type { Peer } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { sha256Hex } from '../jmix/digest.js';
-import type { PayloadFile, SealedEnvelope } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
 import { discardFolder, folderExists } from '../spool/envelope-store.js';
-import { readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
-import { sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
+import { sealAround, type Travelling } from '../spool/sealed-envelope.js';
+import { readSealedFolder } from '../spool/sealed-folder.js';
 import { type Draft, writeDraft } from './pack.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
+import { keepSealed, takeShare } from './seal-shared.js';
+import { sealStudy } from './seal-study.js';
 
 /** @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when the peer has no encryption key */
 export async function seal(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
@@ -24,24 +29,52 @@ export async function seal(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
   if (delivery !== undefined) {
     const sealed =
       (await sealAgainForHub(parts, delivery, signal)) ?? (await sealAnew(parts, delivery, signal));
+    // Then the delivery that it waits for puts it to work.
+    if (sealed === undefined) return;
     await parts.deliveries.update(id, (record) =>
-      advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now()),
+      record.carriage === 'packed'
+        ? advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now())
+        : record,
     );
-    parts.log.info({ event: 'envelope.sealed', delivery: id, bytes: sealed.sizeBytes });
-    await rm(parts.layout.draft(id), { force: true });
+    const { envelopeId: envelope = id, sizeBytes } = sealed;
+    parts.log.info({ event: 'envelope.sealed', delivery: id, envelope, bytes: sizeBytes });
   }
+  await rm(parts.layout.draft(id), { force: true });
   await parts.enqueue('ship', id);
 }
 
-async function sealAnew(parts: OutboundParts, delivery: Delivery, signal: AbortSignal): Promise<Sealed> {
-  const draft = (await readDraft(parts, delivery.id)) ?? (await writeDraft(parts, delivery, signal));
-  const { payloadSizeBytes, manifest } = await sealInstances(parts, delivery, draft, signal);
-  const outer = await sealForHub(parts, delivery, 0, signal);
-  return {
-    sizeBytes: payloadSizeBytes,
-    manifestSha256: sha256Hex(manifest),
-    ...(outer === undefined ? {} : { outer }),
+/** Undefined while another delivery seals for this one too. */
+async function sealAnew(
+  parts: OutboundParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<Sealed | undefined> {
+  const sealFor = async (id: EnvelopeId, peers: readonly Peer[]) => {
+    const draft = (await readDraft(parts, delivery.id)) ?? (await writeDraft(parts, delivery, signal));
+    await sealStudy(parts, id, peers, delivery, draft, signal);
   };
+  const share = await takeShare(parts, delivery, sealFor);
+  if (share === 'waits') return undefined;
+  return share === 'alone' ? sealAlone(parts, delivery, sealFor, signal) : share.sealed;
+}
+
+async function sealAlone(
+  parts: OutboundParts,
+  delivery: Delivery,
+  sealFor: (id: EnvelopeId, peers: readonly Peer[]) => Promise<void>,
+  signal: AbortSignal,
+): Promise<Sealed> {
+  const peer = parts.peers.get(delivery.peerId);
+  if (peer === undefined) {
+    throw new GatewayError('PEER_REFUSED', `there is no peer ${delivery.peerId} in the config`);
+  }
+  const id = ownEnvelopeId(delivery);
+  if (!(await folderExists(parts.layout.sealedEnvelope(id)))) await sealFor(id, [peer]);
+  const envelope = await readSealedFolder(parts.layout, id);
+  if (envelope === undefined) throw new GatewayError('SPOOL_CORRUPT', 'a sealed envelope has disappeared');
+  const sealed = await keepSealed(parts, delivery.id, id, envelope);
+  const outer = await sealForHub(parts, delivery.peerId, id, 0, signal);
+  return outer === undefined ? sealed : { ...sealed, outer };
 }
 
 /** Another envelope around the same one, which the receiver may have already; undefined when that is not asked for. */
@@ -52,12 +85,13 @@ async function sealAgainForHub(
 ): Promise<Sealed | undefined> {
   const before = delivery.sealed?.outer;
   if (delivery.sealed === undefined || before === undefined) return undefined;
-  if (!(await folderExists(parts.layout.sealedEnvelope(delivery.id)))) return undefined;
+  const inner = envelopeIdOf(delivery);
+  if (!(await folderExists(parts.layout.sealedEnvelope(inner)))) return undefined;
   const round = (before.round ?? 0) + 1;
-  const outer = await sealForHub(parts, delivery, round, signal);
+  const outer = await sealForHub(parts, delivery.peerId, inner, round, signal);
   await discardFolder(parts.layout, parts.layout.sealedEnvelope(before.id));
-  const { outer: _, ...inner } = delivery.sealed;
-  return { ...inner, ...(outer === undefined ? {} : { outer: { ...outer, round } }) };
+  const { outer: _, ...sealed } = delivery.sealed;
+  return { ...sealed, ...(outer === undefined ? {} : { outer: { ...outer, round } }) };
 }
 
 async function readDraft(parts: OutboundParts, id: EnvelopeId): Promise<Draft | undefined> {
@@ -69,89 +103,21 @@ async function readDraft(parts: OutboundParts, id: EnvelopeId): Promise<Draft | 
   }
 }
 
-async function sealInstances(
-  parts: OutboundParts,
-  delivery: Delivery,
-  draft: Draft,
-  signal: AbortSignal,
-): Promise<SealedEnvelope> {
-  const peer = parts.peers.get(delivery.peerId);
-  if (peer?.encryptionKey === undefined) {
-    throw new GatewayError('PEER_REFUSED', `the peer ${delivery.peerId} has no encryption key in the config`);
-  }
-  const files: PayloadFile[] = [];
-  for (const instance of draft.instances) {
-    files.push(
-      await payloadFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance),
-    );
-  }
-  return sealToFolder(parts.layout, {
-    id: delivery.id,
-    dialect: peer.dialect ?? 'canon',
-    createdAtMs: parts.clock.now(),
-    sender: parts.site,
-    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
-    // In the sealed part, not in the manifest: it is nobody's business on the way which envelopes belong together.
-    metadata: { ...draft.metadata, extensions: { drawbridge: extensionOf(delivery) } },
-    files,
-    recipientKey: peer.encryptionKey,
-    signingKey: parts.signingKey,
-    signal,
-  });
-}
-
-function extensionOf({ priority, addendumTo }: Delivery): Readonly<Record<string, string>> {
-  return {
-    priority: priority ?? 'routine',
-    ...(addendumTo === undefined ? {} : { addendum_to: addendumTo }),
-  };
-}
-
 /** Where the peer is reached via a hub that shall see as little as possible. */
 async function sealForHub(
   parts: OutboundParts,
-  delivery: Delivery,
+  peerId: string,
+  inner: EnvelopeId,
   round: number,
   signal: AbortSignal,
 ): Promise<Travelling | undefined> {
-  const hub = parts.hubTo(delivery.peerId);
+  const hub = parts.hubTo(peerId);
   if (hub === undefined) return undefined;
-  return sealAround(parts.layout, delivery.id, round, {
+  return sealAround(parts.layout, inner, round, {
     createdAtMs: parts.clock.now(),
     sender: parts.site,
-    receivers: [{ id: hub.id, name: hub.id, contact: 'unknown' }],
-    recipientKey: hub.encryptionKey,
-    signingKey: parts.signingKey,
+    recipients: [{ entity: { id: hub.id, name: hub.id, contact: 'unknown' }, key: hub.encryptionKey }],
+    signingKey: parts.keys.signing.privateKey,
     signal,
   });
-}
-
-async function payloadFile(path: string, instance: Instance): Promise<PayloadFile> {
-  const { meta, dataSetBytes } = await readInstanceMeta(path);
-  if (dataSetBytes !== instance.dataSetBytes) throw corrupt();
-  return {
-    name: `dicom/${instance.sopInstanceUid}.dcm`,
-    sizeBytes: meta.dataSetOffset + dataSetBytes,
-    open: () => proved(path, meta.dataSetOffset, instance.sha256),
-  };
-}
-
-/** The file's bytes; fails at the end if the data set is not the one that was acknowledged. */
-async function* proved(path: string, dataSetOffset: number, sha256: string): AsyncGenerator<Buffer> {
-  const hash = createHash('sha256');
-  let position = 0;
-  for await (const chunk of readBytesFrom(path, 0)) {
-    const skip = Math.max(0, dataSetOffset - position);
-    if (skip < chunk.length) hash.update(skip === 0 ? chunk : chunk.subarray(skip));
-    position += chunk.length;
-    yield chunk;
-  }
-  if (hash.digest('hex') !== sha256) throw corrupt();
-}
-
-function corrupt(): GatewayError {
-  return new GatewayError(
-    'SPOOL_CORRUPT',
-    'a stored instance no longer has the bytes that were acknowledged',
-  );
 }

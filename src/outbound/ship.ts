@@ -1,14 +1,16 @@
 /**
  * ship: the sealed envelope → the peer, or the place where the peer takes it. Commit point: the far side's
  * acknowledgement, which it gives only when it has the whole envelope. A put that broke after its last byte is probed
- * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it.
+ * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it. One whose
+ * assertion has expired is not sent, for the far side would refuse it: it goes back to seal.
  */
-import { advanceDelivery, type Delivery } from '../domain/delivery.js';
+import { advanceDelivery, type Delivery, envelopeIdOf } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { windowState } from '../domain/time-window.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { afterProgress } from '../transport/broken-line.js';
 import type { Outbox, OutgoingEnvelope } from '../transport/transport.js';
+import { isExpiring, sealAgain } from './expire.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 
 /**
@@ -19,11 +21,13 @@ export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
   const delivery = dueDelivery(await parts.deliveries.read(id), ['sealed', 'sent']);
   if (delivery !== undefined) {
     const outbox = parts.lines.outboxTo(delivery.peerId);
+    let expired = false;
     await withinWindow(parts, delivery, signal, async (whileOpen) => {
-      if (!(await arrivedBefore(parts, outbox, delivery, whileOpen))) {
-        await put(parts, outbox, delivery, whileOpen);
-      }
+      if (await arrivedBefore(parts, outbox, delivery, whileOpen)) return;
+      expired = isExpiring(parts, delivery);
+      if (!expired) await put(parts, outbox, delivery, whileOpen);
     });
+    if (expired) return sealAgain(parts, delivery);
     await parts.deliveries.update(id, (record) =>
       record.receipt === 'awaited' && record.carriage !== 'acknowledged'
         ? advanceDelivery(record, { type: 'acknowledged' }, parts.clock.now())
@@ -120,14 +124,16 @@ async function put(
   }
 }
 
-/** Whether the far side has exactly this envelope. Asks only where an earlier put may have reached it. */
+/** Whether the far side has exactly this envelope. Asks only where some put may have reached it. */
 async function arrivedBefore(
   parts: OutboundParts,
   outbox: Outbox,
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<boolean> {
-  if (delivery.carriage !== 'sent') return false;
+  // A hub has it for this peer too, when it came for another one of those that share it.
+  const isShared = delivery.sealed?.envelopeId !== undefined;
+  if (delivery.carriage !== 'sent' && !isShared) return false;
   const there = await outbox.probe(outgoing(parts, delivery), signal);
   if (there === 'other') {
     throw new GatewayError('ENVELOPE_EXISTS', 'the peer holds another envelope under this id');
@@ -136,9 +142,10 @@ async function arrivedBefore(
 }
 
 /** What travels: the envelope, or the one around it. */
-function outgoing(parts: OutboundParts, { id, sealed }: Delivery): OutgoingEnvelope {
+function outgoing(parts: OutboundParts, delivery: Delivery): OutgoingEnvelope {
+  const { sealed } = delivery;
   if (sealed === undefined)
     throw new GatewayError('FAULT', 'a delivery that is not sealed cannot be shipped');
-  const travelling = sealed.outer ?? { id, manifestSha256: sealed.manifestSha256 };
-  return { ...travelling, folder: parts.layout.sealedEnvelope(travelling.id) };
+  const { id, manifestSha256 } = sealed.outer ?? { ...sealed, id: envelopeIdOf(delivery) };
+  return { id, manifestSha256, folder: parts.layout.sealedEnvelope(id) };
 }

@@ -1,8 +1,9 @@
 /**
- * Forgets studies whose every delivery was verified long enough ago, and sealed envelopes with them. What is not
+ * Forgets studies whose every delivery was verified long enough ago, with their attachments and sealed envelopes. What is not
  * proved to be in the far PACS is never removed. Records and receipts are kept.
  */
-import type { Delivery } from '../domain/delivery.js';
+import { type Delivery, envelopesOf } from '../domain/delivery.js';
+import { isGathering } from '../domain/study.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import type { CompletionParts } from './complete-study.js';
 
@@ -11,16 +12,12 @@ export async function sweepStudies(parts: CompletionParts, keepMs: number): Prom
   let forgotten = 0;
   for (const key of await parts.studies.keys()) {
     const study = await parts.studies.find(key);
-    if (study === undefined || study.gathering.instances.size > 0 || study.freezes.length === 0) continue;
+    if (study === undefined || isGathering(study) || study.freezes.length === 0) continue;
     const planned = study.freezes.flatMap((freeze) => freeze.deliveries);
-    const deliveries = await Promise.all(planned.map(({ id }) => lastOf(parts, id)));
-    if (!deliveries.every((delivery) => isOld(delivery, parts.clock.now() - keepMs))) continue;
-    for (const delivery of deliveries) {
-      const outer = delivery?.sealed?.outer?.id;
-      for (const id of [delivery?.id, outer]) {
-        if (id !== undefined) await discardFolder(parts.layout, parts.layout.sealedEnvelope(id));
-      }
-    }
+    const chains = await Promise.all(planned.map(({ id }) => chainOf(parts, id)));
+    const beforeMs = parts.clock.now() - keepMs;
+    if (!chains.every((chain) => isOld(chain.at(-1), beforeMs))) continue;
+    for (const delivery of chains.flat()) await discardEnvelopes(parts, delivery);
     if (!(await parts.studies.forget(key))) continue;
     parts.log.info({ event: 'study.swept', study: key });
     forgotten += 1;
@@ -28,10 +25,20 @@ export async function sweepStudies(parts: CompletionParts, keepMs: number): Prom
   return forgotten;
 }
 
-/** The delivery itself, or the last of those that were made to replace it. */
-async function lastOf(parts: CompletionParts, id: Delivery['id']): Promise<Delivery | undefined> {
+/** The delivery, and those that were made to replace it, the last one last. */
+async function chainOf(parts: CompletionParts, id: Delivery['id']): Promise<readonly Delivery[]> {
   const delivery = await parts.deliveries.read(id);
-  return delivery?.replacedBy === undefined ? delivery : lastOf(parts, delivery.replacedBy);
+  if (delivery === undefined) return [];
+  return [delivery, ...(delivery.replacedBy === undefined ? [] : await chainOf(parts, delivery.replacedBy))];
+}
+
+/** Those of deliveries that share one are discarded once; that is no error. */
+async function discardEnvelopes(parts: CompletionParts, delivery: Delivery): Promise<void> {
+  const ids = envelopesOf(delivery).map((envelope) => envelope.id);
+  const outer = delivery.sealed?.outer?.id;
+  for (const id of outer === undefined ? ids : [...ids, outer]) {
+    await discardFolder(parts.layout, parts.layout.sealedEnvelope(id));
+  }
 }
 
 function isOld(delivery: Delivery | undefined, beforeMs: number): boolean {

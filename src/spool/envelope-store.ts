@@ -39,6 +39,24 @@ export async function promoteFolder(layout: Layout, from: string, to: string): P
   await renameDurably(from, to);
 }
 
+/**
+ * The same where the name is given once and for ever: of several folders that grew side by side one gets it, whoever made
+ * it, and the others are removed.
+ * @returns whether it was this one
+ */
+export async function placeFolder(from: string, to: string): Promise<boolean> {
+  await syncTree(from);
+  try {
+    // A folder that stands there is never empty, so the rename fails (POSIX rename, ENOTEMPTY).
+    await renameDurably(from, to);
+    return true;
+  } catch (error) {
+    if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+    await rm(from, { recursive: true, force: true });
+    return false;
+  }
+}
+
 /** Gives a folder another name, durably. A folder that is gone already, with the new one in place, is no error. */
 export async function moveFolder(from: string, to: string): Promise<void> {
   try {

@@ -3,12 +3,14 @@
  * name shows whose study it is.
  *
  *     incoming/<random>.part          instances on their way in; wiped at start
- *     studies/<key>/                  study.json, journal.jsonl, freeze-<n>.json, <SOPInstanceUID>.dcm
+ *     studies/<key>/                  study.json, journal.jsonl, freeze-<n>.json, <SOPInstanceUID>.dcm, extensions.json
+ *     studies/<key>/attachments/      <SHA-256>.bin, and <hash of its name>.json for each name
  *     conflicts/<key>/                instances that came again with other bytes
  *     deliveries/<id>/                instances.json, <revision>.json, receipt.jws
  *     receptions/<id>/                <revision>.json, instances.json, outcomes-<pacs>.jsonl, receipt.jws
  *     drafts/<id>.json                what pack hands to seal
  *     sealed/<id>.JMIX/               ready to ship
+ *     envelopes/<id>.json             the deliveries of an envelope that has another id than they
  *     inbox/<id>.JMIX/                arrived, durable, not yet opened
  *     staging/<id>/                   decrypted, nothing of it trusted before `verify`
  *     opened/<id>/                    verified, waiting for the PACS
@@ -19,7 +21,7 @@
  *     parcels/<id>/                   of a hub: <revision>.json
  *     exchanges/<name>.json           how the last look into an inbox went
  *     scratch/                        half-written folders and archives; wiped at start
- *     trust/peers/<id>.json           what was learned of a peer: by pairing, announcements, directory
+ *     trust/peers/<id>.<revision>.json  what was learned of a peer: by pairing, announcements, directory
  *     keys/  redis/
  */
 import { createHash } from 'node:crypto';
@@ -36,6 +38,7 @@ export interface Layout {
   readonly receptions: string;
   readonly drafts: string;
   readonly sealed: string;
+  readonly envelopes: string;
   readonly inbox: string;
   readonly staging: string;
   readonly opened: string;
@@ -52,9 +55,13 @@ export interface Layout {
   readonly bridgeId: string;
   study(key: string): string;
   instance(key: string, uid: Uid): string;
+  attachmentsOf(key: string): string;
+  /** @param sha256 of its bytes */
+  attachment(key: string, sha256: string): string;
   conflictsOf(key: string): string;
   draft(id: EnvelopeId): string;
   sealedEnvelope(id: EnvelopeId): string;
+  envelopeOwners(id: EnvelopeId): string;
   inboxEnvelope(id: EnvelopeId): string;
   stagingOf(id: EnvelopeId): string;
   openedOf(id: EnvelopeId): string;
@@ -75,6 +82,7 @@ export function createLayout(dataDir: string): Layout {
     receptions: at('receptions'),
     drafts: at('drafts'),
     sealed: at('sealed'),
+    envelopes: at('envelopes'),
     inbox: at('inbox'),
     staging: at('staging'),
     opened: at('opened'),
@@ -90,9 +98,12 @@ export function createLayout(dataDir: string): Layout {
     bridgeId: at('bridge-id'),
     study: (key) => at('studies', key),
     instance: (key, uid) => at('studies', key, `${uid}.dcm`),
+    attachmentsOf: (key) => at('studies', key, 'attachments'),
+    attachment: (key, sha256) => at('studies', key, 'attachments', `${sha256}.bin`),
     conflictsOf: (key) => at('conflicts', key),
     draft: (id) => at('drafts', `${id}.json`),
     sealedEnvelope: (id) => at('sealed', `${id}.JMIX`),
+    envelopeOwners: (id) => at('envelopes', `${id}.json`),
     inboxEnvelope: (id) => at('inbox', `${id}.JMIX`),
     stagingOf: (id) => at('staging', id),
     openedOf: (id) => at('opened', id),
@@ -113,6 +124,7 @@ export function spoolFolders(layout: Layout): readonly string[] {
     layout.receptions,
     layout.drafts,
     layout.sealed,
+    layout.envelopes,
     layout.inbox,
     layout.staging,
     layout.opened,
@@ -125,6 +137,7 @@ export function spoolFolders(layout: Layout): readonly string[] {
     layout.scratch,
     layout.keys,
     layout.trust,
+    join(layout.trust, 'peers'),
   ];
 }
 

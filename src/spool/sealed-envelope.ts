@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { envelopeArchiveSize, openEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
 import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
+import type { SignedEnvelope } from '../jmix/signed-manifest.js';
 import { classifyDiskError, isErrno } from './atomic.js';
 import { openScratchFolder, promoteFolder } from './envelope-store.js';
 import type { Layout } from './layout.js';
@@ -20,25 +22,46 @@ const PAYLOAD_CHUNK_BYTES = 1 << 20;
 
 /**
  * Seals to `sealed/<id>.JMIX`; commit point: the rename.
+ * @param commit what gives the folder its name: `placeFolder` where another one may stand there, and shall stay
  * @throws what `sealEnvelope` throws, SPOOL_WRITE_FAILED
  */
 export async function sealToFolder(
   layout: Layout,
   request: Omit<SealRequest, 'payloadSink'>,
+  commit: CommitFolder = promoteFolder,
 ): Promise<SealedEnvelope> {
+  const { sealedFileName } = DIALECT_OF[request.dialect ?? 'canon'];
+  const fill = (payloadSink: Writable) => sealEnvelope({ ...request, payloadSink });
+  return growSealedFolder(layout, request.id, sealedFileName, fill, commit);
+}
+
+/** Gives a folder that has grown its name. */
+export type CommitFolder = (layout: Layout, from: string, to: string) => Promise<unknown>;
+
+/**
+ * The folder `sealed/<id>.JMIX` around a payload that is sealed in whatever way; commit point: the rename.
+ * @param fill writes the payload into the sink, and gives the documents that stand beside it
+ * @throws what `fill` throws, SPOOL_WRITE_FAILED
+ */
+export async function growSealedFolder<T extends SignedEnvelope>(
+  layout: Layout,
+  id: EnvelopeId,
+  payloadName: string,
+  fill: (payloadSink: Writable) => Promise<T>,
+  commit: CommitFolder = promoteFolder,
+): Promise<T> {
   const folder = await openScratchFolder(layout, 'seal');
   try {
-    const { sealedFileName } = DIALECT_OF[request.dialect ?? 'canon'];
-    const payloadSink = createWriteStream(join(folder, sealedFileName), {
+    const payloadSink = createWriteStream(join(folder, payloadName), {
       flags: 'wx',
       mode: 0o600,
       highWaterMark: PAYLOAD_CHUNK_BYTES,
     });
-    const sealed = await sealEnvelope({ ...request, payloadSink });
+    const sealed = await fill(payloadSink);
     await writeFile(join(folder, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
     await writeFile(join(folder, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
     await writeFile(join(folder, AUDIT_FILE), sealed.audit, { mode: 0o600 });
-    await promoteFolder(layout, folder, layout.sealedEnvelope(request.id));
+    await commit(layout, folder, layout.sealedEnvelope(id));
     return sealed;
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
@@ -56,16 +79,13 @@ export interface Travelling {
  * Seals the envelope `sealed/<inner>.JMIX` into one for a hub. Its id follows from the inner one's, so that a repeated
  * run replaces what an earlier one left.
  * @param round 0 for the first; a hub takes an id once, so what is sent to it again needs another
- * @param request what the outer envelope says: sender, the hub as its only receiver, keys
+ * @param request what the outer envelope says: sender, the hub as its only recipient, the key to sign with
  */
 export async function sealAround(
   layout: Layout,
   inner: EnvelopeId,
   round: number,
-  request: Pick<
-    SealRequest,
-    'createdAtMs' | 'sender' | 'receivers' | 'recipientKey' | 'signingKey' | 'signal'
-  >,
+  request: Pick<SealRequest, 'createdAtMs' | 'sender' | 'recipients' | 'signingKey' | 'signal'>,
 ): Promise<Travelling> {
   const folder = layout.sealedEnvelope(inner);
   const file: PayloadFile = {

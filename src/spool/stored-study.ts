@@ -1,10 +1,13 @@
 /** A study in memory, as its folder on the disk has it; the one place that keeps the two in step. */
+import type { Attachment } from '../domain/attachment.js';
+import type { Extensions } from '../domain/extensions.js';
 import type { ReceivedInstance } from '../domain/instance.js';
 import type { Freeze, Gathering, Study } from '../domain/study.js';
 import type { Uid } from '../domain/uid.js';
 
 interface MutableGathering extends Gathering {
   readonly instances: Set<Uid>;
+  readonly attachments: Set<string>;
   dataSetBytes: number;
   firstAtMs: number;
   lastAtMs: number;
@@ -16,9 +19,12 @@ export class StoredStudy implements Study {
   readonly key: string;
   readonly studyInstanceUid: Uid;
   readonly instances = new Map<Uid, ReceivedInstance>();
+  readonly attachments = new Map<string, Attachment>();
+  extensions?: Extensions;
   readonly freezes: Freeze[] = [];
   gathering: Gathering;
   readonly #frozen = new Set<Uid>();
+  readonly #frozenAttachments = new Set<string>();
   #gathering: MutableGathering;
 
   constructor(key: string, studyInstanceUid: Uid) {
@@ -33,13 +39,22 @@ export class StoredStudy implements Study {
     if (!this.#frozen.has(instance.sopInstanceUid)) addTo(this.#gathering, instance);
   }
 
+  attach(attachment: Attachment): void {
+    this.attachments.set(attachment.name, attachment);
+    if (!this.#frozenAttachments.has(attachment.name)) addAttachment(this.#gathering, attachment);
+  }
+
   freeze(freeze: Freeze): void {
     this.freezes.push(freeze);
     for (const uid of freeze.sopInstanceUids) this.#frozen.add(uid);
+    for (const name of freeze.attachments ?? []) this.#frozenAttachments.add(name);
     this.#gathering = emptyGathering();
     this.gathering = this.#gathering;
     for (const instance of this.instances.values()) {
       if (!this.#frozen.has(instance.sopInstanceUid)) addTo(this.#gathering, instance);
+    }
+    for (const attachment of this.attachments.values()) {
+      if (!this.#frozenAttachments.has(attachment.name)) addAttachment(this.#gathering, attachment);
     }
   }
 }
@@ -47,6 +62,7 @@ export class StoredStudy implements Study {
 function emptyGathering(): MutableGathering {
   return {
     instances: new Set(),
+    attachments: new Set(),
     dataSetBytes: 0,
     firstAtMs: 0,
     lastAtMs: 0,
@@ -56,12 +72,21 @@ function emptyGathering(): MutableGathering {
 }
 
 function addTo(gathering: MutableGathering, instance: ReceivedInstance): void {
-  const { receivedAtMs } = instance;
-  gathering.firstAtMs =
-    gathering.instances.size === 0 ? receivedAtMs : Math.min(gathering.firstAtMs, receivedAtMs);
-  gathering.lastAtMs = Math.max(gathering.lastAtMs, receivedAtMs);
+  arrived(gathering, instance.receivedAtMs);
   gathering.instances.add(instance.sopInstanceUid);
   gathering.dataSetBytes += instance.dataSetBytes;
   if (instance.modality !== '') gathering.modalities.add(instance.modality);
   gathering.callingAes.add(instance.callingAe);
+}
+
+function addAttachment(gathering: MutableGathering, { name, addedAtMs }: Attachment): void {
+  arrived(gathering, addedAtMs);
+  gathering.attachments.add(name);
+}
+
+/** Called before the newcomer is counted. */
+function arrived(gathering: MutableGathering, atMs: number): void {
+  const isFirst = gathering.instances.size + gathering.attachments.size === 0;
+  gathering.firstAtMs = isFirst ? atMs : Math.min(gathering.firstAtMs, atMs);
+  gathering.lastAtMs = Math.max(gathering.lastAtMs, atMs);
 }

@@ -5,16 +5,19 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TAGS } from '../dicom/tags.js';
+import type { Extensions } from '../domain/extensions.js';
 import type { ReceivedInstance } from '../domain/instance.js';
 import type { Freeze } from '../domain/study.js';
 import { isUid, parseUid, type Uid } from '../domain/uid.js';
 import { isErrno } from './atomic.js';
+import { readAttachments } from './attachments.js';
 import { hashFrom, readInstanceFile } from './instance-file.js';
 import { appendJournalDurably, readJournal } from './journal.js';
 import { isStudyKey, type Layout } from './layout.js';
 import { StoredStudy } from './stored-study.js';
 
 const INSTANCE_SUFFIX = '.dcm';
+const EXTENSIONS = 'extensions.json';
 const FREEZE_PATTERN = /^freeze-\d{4}\.json$/;
 
 export function journalPath(layout: Layout, key: string): string {
@@ -23,6 +26,11 @@ export function journalPath(layout: Layout, key: string): string {
 
 export function studyDocument(layout: Layout, key: string): string {
   return join(layout.study(key), 'study.json');
+}
+
+/** What was said of this study alone. */
+export function extensionsDocument(layout: Layout, key: string): string {
+  return join(layout.study(key), EXTENSIONS);
 }
 
 export function freezeName(number: number): string {
@@ -57,6 +65,10 @@ export async function loadStudy(layout: Layout, key: string): Promise<StoredStud
     study.add(instance);
   }
   await appendJournalDurably(journalPath(layout, key), unknown);
+  for (const attachment of await readAttachments(layout, key)) study.attach(attachment);
+  if (names.includes(EXTENSIONS)) {
+    study.extensions = JSON.parse(await readFile(extensionsDocument(layout, key), 'utf8')) as Extensions;
+  }
   for (const name of names.filter((each) => FREEZE_PATTERN.test(each)).sort()) {
     study.freeze(JSON.parse(await readFile(join(layout.study(key), name), 'utf8')) as Freeze);
   }

@@ -1,5 +1,5 @@
 /**
- * The studies that came from modalities. An instance is committed by linking its staged file into the study's folder;
+ * The studies that came from modalities, with what people attach to them. An instance is committed by linking its staged file into the study's folder;
  * only then may its sender hear 0x0000. The journal beside the files saves reading them again after a restart: what
  * it lacks is derived from the files themselves.
  *
@@ -8,21 +8,43 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Attachment } from '../domain/attachment.js';
+import type { Extensions } from '../domain/extensions.js';
 import type { ReceivedInstance } from '../domain/instance.js';
-import type { Freeze, Study } from '../domain/study.js';
+import { type Freeze, isGathering, type Study } from '../domain/study.js';
 import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { classifyDiskError, createFileDurably, linkDurably, makeFolder, syncFolder } from './atomic.js';
+import {
+  classifyDiskError,
+  createFileDurably,
+  linkDurably,
+  makeFolder,
+  syncFolder,
+  writeFileDurably,
+} from './atomic.js';
+import { placeAttachment } from './attachments.js';
 import { appendJournal } from './journal.js';
-import { type Layout, studyKey } from './layout.js';
+import { isStudyKey, type Layout, studyKey } from './layout.js';
 import { openStagedFile, type StagedFile } from './staged-file.js';
 import { StoredStudy } from './stored-study.js';
-import { freezeName, journalPath, loadStudy, studyDocument, studyKeys } from './study-folder.js';
+import {
+  extensionsDocument,
+  freezeName,
+  journalPath,
+  loadStudy,
+  studyDocument,
+  studyKeys,
+} from './study-folder.js';
+
+const EXTENSIONS_SLOT = 'extensions';
 
 export type CommitOutcome = 'stored' | 'duplicate' | 'conflict';
 
 export interface StudyStore {
-  /** Opens a file for an arriving instance; `part10Header` stands before the data set. @throws SPOOL_WRITE_FAILED */
+  /**
+   * Opens a file for an arriving instance, or an attachment; `part10Header` stands before the data set.
+   * @throws SPOOL_WRITE_FAILED
+   */
   stage(part10Header: Buffer): Promise<StagedFile>;
   /**
    * Gives a finished staged file its place. `stored`: durable now. `duplicate`: the same bytes are there already.
@@ -30,7 +52,14 @@ export interface StudyStore {
    * @throws SPOOL_WRITE_FAILED
    */
   commit(staged: StagedFile, studyInstanceUid: Uid, instance: ReceivedInstance): Promise<CommitOutcome>;
-  /** Studies with instances that no freeze has taken. */
+  /**
+   * The same for an attachment. `conflict`: the name stands for other bytes; nothing is kept.
+   * @throws STUDY_NOT_FOUND, SPOOL_WRITE_FAILED
+   */
+  attach(staged: StagedFile, key: string, attachment: Attachment): Promise<CommitOutcome>;
+  /** Says something of one study alone, instead of what was said before. @throws STUDY_NOT_FOUND, SPOOL_WRITE_FAILED */
+  describe(key: string, extensions: Extensions): Promise<void>;
+  /** Studies with instances or attachments that no freeze has taken. */
   gathering(): readonly Study[];
   /** A study from memory or disk. */
   find(key: string): Promise<Study | undefined>;
@@ -50,21 +79,49 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
   await wipe(layout.incoming);
   const studies = new Map<string, StoredStudy>();
   const loading = new Map<string, Promise<StoredStudy | undefined>>();
-  const committing = new Map<string, Promise<unknown>>();
+  /** By study and slot, what is being committed; by study alone, what is being forgotten. */
+  const working = new Map<string, Promise<unknown>>();
   const conflicts = await countConflicts(layout);
 
   for (const key of await studyKeys(layout)) {
     const study = await loadStudy(layout, key);
-    if (study !== undefined && study.gathering.instances.size > 0) studies.set(key, study);
+    if (study !== undefined && isGathering(study)) studies.set(key, study);
   }
 
   const find = (key: string): Promise<StoredStudy | undefined> => {
+    // It becomes part of a path, and comes from anywhere.
+    if (!isStudyKey(key)) return Promise.resolve(undefined);
     const known = studies.get(key);
     if (known !== undefined) return Promise.resolve(known);
     const running = loading.get(key) ?? loadStudy(layout, key).finally(() => loading.delete(key));
     loading.set(key, running);
     return running;
   };
+
+  /** The one object of a study that changes go to: kept from here on, or another reading of the disk would lack them. */
+  const keep = async (key: string): Promise<StoredStudy> => {
+    const found = await find(key);
+    if (found === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+    const study = studies.get(key) ?? found;
+    studies.set(key, study);
+    return study;
+  };
+
+  /** One at a time for each slot, and none while its study is being forgotten. */
+  const alone = async <T>(key: string, slot: string, work: () => Promise<T>): Promise<T> => {
+    const name = `${key}/${slot}`;
+    for (let other = busy(key, name); other !== undefined; other = busy(key, name)) {
+      await other.catch(() => undefined);
+    }
+    const running = work();
+    working.set(name, running);
+    try {
+      return await running;
+    } finally {
+      working.delete(name);
+    }
+  };
+  const busy = (key: string, name: string) => working.get(key) ?? working.get(name);
 
   const openStudy = async (studyInstanceUid: Uid): Promise<StoredStudy> => {
     const key = studyKey(studyInstanceUid);
@@ -103,14 +160,20 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     return 'stored';
   };
 
+  const forget = async (key: string): Promise<void> => {
+    studies.delete(key);
+    // Out of the way by one rename first, so that a crash never leaves half a study.
+    const doomed = join(layout.scratch, `forget-${key}-${randomUUID()}`);
+    await rename(layout.study(key), doomed);
+    await syncFolder(layout.studies);
+    await rm(doomed, { recursive: true, force: true });
+  };
+
   return {
     stage: (part10Header) => openStagedFile(join(layout.incoming, `${randomUUID()}.part`), part10Header),
-    async commit(staged, studyInstanceUid, instance) {
-      const key = studyKey(studyInstanceUid);
-      const slot = `${key}/${instance.sopInstanceUid}`;
-      // The same instance may arrive on two associations at once; the second waits for the first one's outcome.
-      while (committing.has(slot)) await committing.get(slot)?.catch(() => undefined);
-      const work = (async () => {
+    // The same instance may arrive on two associations at once; the second waits for the first one's outcome.
+    commit: (staged, studyInstanceUid, instance) =>
+      alone(studyKey(studyInstanceUid), instance.sopInstanceUid, async () => {
         try {
           return await place(staged, await openStudy(studyInstanceUid), instance);
         } catch (error) {
@@ -118,15 +181,33 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
         } finally {
           await unlink(staged.path).catch(() => undefined);
         }
-      })();
-      committing.set(slot, work);
-      try {
-        return await work;
-      } finally {
-        committing.delete(slot);
-      }
-    },
-    gathering: () => [...studies.values()].filter((study) => study.gathering.instances.size > 0),
+      }),
+    attach: (staged, key, attachment) =>
+      alone(key, attachment.name, async () => {
+        try {
+          const study = await keep(key);
+          const placed = await placeAttachment(layout, key, staged.path, attachment);
+          if (placed.sha256 !== attachment.sha256 || placed.kind !== attachment.kind) return 'conflict';
+          if (study.attachments.has(placed.name)) return 'duplicate';
+          study.attach(placed);
+          return 'stored';
+        } catch (error) {
+          throw classifyDiskError(error);
+        } finally {
+          await unlink(staged.path).catch(() => undefined);
+        }
+      }),
+    describe: (key, extensions) =>
+      alone(key, EXTENSIONS_SLOT, async () => {
+        const study = await keep(key);
+        try {
+          await writeFileDurably(extensionsDocument(layout, key), `${JSON.stringify(extensions)}\n`);
+        } catch (error) {
+          throw classifyDiskError(error);
+        }
+        study.extensions = extensions;
+      }),
+    gathering: () => [...studies.values()].filter(isGathering),
     find,
     async freeze(key, freeze) {
       const study = await find(key);
@@ -139,18 +220,17 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     },
     keys: () => studyKeys(layout),
     release(key) {
-      if (studies.get(key)?.gathering.instances.size === 0) studies.delete(key);
+      const study = studies.get(key);
+      if (study !== undefined && !isGathering(study)) studies.delete(key);
     },
     conflictCounts: () => conflicts,
     async forget(key) {
       const study = await find(key);
-      if (study !== undefined && study.gathering.instances.size > 0) return false;
-      studies.delete(key);
-      // Out of the way by one rename first, so that a crash never leaves half a study.
-      const doomed = join(layout.scratch, `forget-${key}-${randomUUID()}`);
-      await rename(layout.study(key), doomed);
-      await syncFolder(layout.studies);
-      await rm(doomed, { recursive: true, force: true });
+      const isBusy = [...working.keys()].some((name) => name.startsWith(key));
+      if (isBusy || (study !== undefined && isGathering(study))) return false;
+      const forgetting = forget(key);
+      working.set(key, forgetting);
+      await forgetting.finally(() => working.delete(key));
       return true;
     },
   };

@@ -1,19 +1,27 @@
 /**
  * What archives are called in places that others see, be it an FTPS server or a folder: `<id>.JMIX.tar`, with an ending
- * while it is not simply waiting. Names say nothing but the id.
+ * while it is not simply waiting. Names say nothing but the id. An OpenPGP message is called `<id>.JMIX.tar.gpg`, for the
+ * partner's eyes: what it is, its first bytes say, and a bridge that takes it leaves the `.gpg` away.
  */
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
+import { type ArchiveMediaType, OPENPGP_MEDIA_TYPE } from '../jmix/archive-media-type.js';
 
 const ARCHIVE = '.JMIX.tar';
+const OPENPGP = '.gpg';
 
-/** `<id>.JMIX.tar`: whole, and waiting to be taken. */
-export function archiveName(id: EnvelopeId): string {
-  return `${id}${ARCHIVE}`;
+/** `<id>.JMIX.tar`, or `<id>.JMIX.tar.gpg`: whole, and waiting to be taken. */
+export function archiveName(id: EnvelopeId, mediaType?: ArchiveMediaType): string {
+  return `${id}${ARCHIVE}${mediaType === OPENPGP_MEDIA_TYPE ? OPENPGP : ''}`;
 }
 
-/** `<id>.JMIX.tar.part`: being put. */
-export function partName(id: EnvelopeId): string {
-  return `${archiveName(id)}.part`;
+/** Every name that a waiting archive may have. */
+export function archiveNames(id: EnvelopeId): readonly string[] {
+  return [archiveName(id), archiveName(id, OPENPGP_MEDIA_TYPE)];
+}
+
+/** `<id>.JMIX.tar.part`, or `<id>.JMIX.tar.gpg.part`: being put. */
+export function partName(id: EnvelopeId, mediaType?: ArchiveMediaType): string {
+  return `${archiveName(id, mediaType)}.part`;
 }
 
 /** `<id>.JMIX.tar.taking-<claimer>`: one bridge takes it, nobody else may. @param claimer 8 to 32 lower hex digits */
@@ -35,7 +43,7 @@ export function parseExchangeName(name: string): ExchangeEntry | undefined {
   const at = name.indexOf(ARCHIVE);
   const id = at < 0 ? name : name.slice(0, at);
   if (at < 0 || !isEnvelopeId(id)) return undefined;
-  const ending = name.slice(at + ARCHIVE.length);
+  const ending = name.slice(at + ARCHIVE.length).replace(/^\.gpg(?=$|\.part$)/, '');
   if (ending === '') return { id, state: 'waiting' };
   if (ending === '.part') return { id, state: 'part' };
   if (ending === '.refused') return { id, state: 'refused' };

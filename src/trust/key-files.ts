@@ -1,21 +1,19 @@
 /**
- * Key files: base64 of the raw 32 bytes and a newline. Private ones have mode 0600 and are refused when others can
- * read them. Private keys leave this file as KeyObjects only.
+ * Key files, as we write them: base64 of the raw 32 bytes and a newline; private ones also as PEM under a passphrase
+ * (key-encryption.ts). Those of other software are read too (foreign-keys.ts). Private ones have mode 0600 and are refused when others can read them, encrypted or not: a passphrase can be guessed.
+ * Private keys leave this file as KeyObjects only.
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { GatewayError } from '../errors/gateway-error.js';
-import {
-  ed25519PrivateKey,
-  ed25519PublicKey,
-  RAW_KEY_BYTES,
-  x25519PrivateKey,
-  x25519PublicKey,
-} from '../jmix/raw-keys.js';
+import { ed25519PublicKey, rawPrivateKey, x25519PublicKey } from '../jmix/raw-keys.js';
+import { parseForeignPrivateKey, parseForeignPublicKey } from './foreign-keys.js';
+import { decryptPrivateKey, encryptPrivateKey, isEncryptedKey } from './key-encryption.js';
 
 /** What a key is for: `encryption` is X25519, `signing` is Ed25519. */
 export type KeyPurpose = 'encryption' | 'signing';
 
+const CURVE = { encryption: 'x25519', signing: 'ed25519' } as const;
 const RAW_KEY_PATTERN = /^[A-Za-z0-9+/]{43}=$/;
 
 export function generatePrivateKey(purpose: KeyPurpose): KeyObject {
@@ -28,14 +26,21 @@ export function keyText(raw: Buffer): string {
   return `${raw.toString('base64')}\n`;
 }
 
+/** What a private key's file holds: under the passphrase, if there is one. */
+export async function privateKeyText(key: KeyObject, passphrase: Buffer | undefined): Promise<string> {
+  return passphrase === undefined ? keyText(rawPrivateKey(key)) : encryptPrivateKey(key, passphrase);
+}
+
 /**
  * @param exposed told when group or others can read the file; without it, such a file is refused
- * @throws KEY_UNREADABLE when it is missing or malformed, or readable by group or others
+ * @throws KEY_UNREADABLE when it is missing or malformed, or readable by group or others; KEY_LOCKED when it is
+ *   encrypted, and the passphrase is missing or wrong
  */
 export async function readPrivateKey(
   path: string,
   purpose: KeyPurpose,
   exposed?: (path: string) => void,
+  passphrase?: Buffer,
 ): Promise<KeyObject> {
   const mode = await stat(path).then(
     (found) => found.mode,
@@ -47,8 +52,15 @@ export async function readPrivateKey(
     if (exposed === undefined) throw exposedKey(path, mode);
     exposed(path);
   }
-  const raw = await readRawKey(path);
-  return purpose === 'encryption' ? x25519PrivateKey(raw) : ed25519PrivateKey(raw);
+  const bytes = await readKeyFile(path);
+  const text = bytes.toString('latin1');
+  if (!isEncryptedKey(text)) return parseForeignPrivateKey(bytes, CURVE[purpose], path);
+  const key = decryptPrivateKey(text, passphrase, path);
+  if (key.asymmetricKeyType === CURVE[purpose]) return key;
+  throw new GatewayError(
+    'KEY_UNREADABLE',
+    `expected a key for ${CURVE[purpose]} in ${path}, got one for ${key.asymmetricKeyType ?? 'something else'}`,
+  );
 }
 
 function exposedKey(path: string, mode: number): GatewayError {
@@ -60,7 +72,7 @@ function exposedKey(path: string, mode: number): GatewayError {
 
 /** @throws KEY_UNREADABLE */
 export async function readPublicKey(path: string, purpose: KeyPurpose): Promise<KeyObject> {
-  return toPublicKey(await readRawKey(path), purpose);
+  return parseForeignPublicKey(await readKeyFile(path), CURVE[purpose], path);
 }
 
 /** A public key from its base64 text, as it stands in a config. @throws KEY_UNREADABLE */
@@ -75,18 +87,10 @@ function toPublicKey(raw: Buffer, purpose: KeyPurpose): KeyObject {
   return purpose === 'encryption' ? x25519PublicKey(raw) : ed25519PublicKey(raw);
 }
 
-/** Base64 as we write it, or the 32 bytes themselves, as other software has them. */
-async function readRawKey(path: string): Promise<Buffer> {
-  let bytes: Buffer;
+async function readKeyFile(path: string): Promise<Buffer> {
   try {
-    bytes = await readFile(path);
+    return await readFile(path);
   } catch (cause) {
     throw new GatewayError('KEY_UNREADABLE', `the key file cannot be read: ${path}`, { cause });
   }
-  if (bytes.length === RAW_KEY_BYTES) return bytes;
-  const text = bytes.toString('latin1').trim();
-  if (!RAW_KEY_PATTERN.test(text)) {
-    throw new GatewayError('KEY_UNREADABLE', `expected 44 characters of base64 (32 bytes) in ${path}`);
-  }
-  return Buffer.from(text, 'base64');
 }

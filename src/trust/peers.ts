@@ -1,16 +1,94 @@
-/** The configured peers with their keys, and who it is that holds a certificate. */
-import type { PeerSettings, Settings } from '../config/settings.js';
+/** A peer as the bridge works with it, made of its config entry and of what was learned; and who holds a certificate. */
+import { type PeerSettings, type Settings, settingsSchema } from '../config/settings.js';
 import type { Pacs, Peer } from '../domain/peer.js';
 import { parseTimeWindow } from '../domain/time-window.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { readCa } from './config-files.js';
 import { parsePublicKey } from './key-files.js';
+import type { PeerKeys } from './peer-keys.js';
+import type { PeerRecord } from './peer-record.js';
 
-/** @throws CONFIG_INVALID when a CA file cannot be read, KEY_UNREADABLE for a bad key */
-export async function readPeers(settings: Settings): Promise<ReadonlyMap<string, Peer>> {
-  const allPacs = settings.pacs.map((pacs) => pacs.name);
-  const peers = await Promise.all(settings.peers.map((peer) => readPeer(peer, allPacs)));
-  return new Map(peers.map((peer) => [peer.id, peer]));
+/** A peer with all that is known of it. */
+export interface KnownPeer {
+  readonly peer: Peer;
+  /** Of the config; by default for a peer that is only paired. */
+  readonly entry: PeerSettings;
+  readonly isConfigured: boolean;
+  readonly record: PeerRecord;
+  readonly keys: PeerKeys;
+}
+
+/** What a peer is made of. */
+export interface PeerMakings {
+  readonly entry: PeerSettings;
+  readonly record: PeerRecord | undefined;
+  readonly keys: PeerKeys;
+  /** PEM. */
+  readonly certificateAuthority: string | undefined;
+  readonly allPacs: readonly string[];
+}
+
+/** What the config says goes before what pairing brought, and that before the directory. */
+export function makePeer({ entry, record, keys, certificateAuthority, allPacs }: PeerMakings): Peer {
+  const { via, concurrency, bytesPerSecond, windows } = entry;
+  const { url, certificateFingerprints, openpgpFingerprints } = reachOf(entry, record);
+  return {
+    id: entry.id,
+    name: entry.name,
+    contact: entry.contact,
+    ...(url === undefined ? {} : { url }),
+    ...(via === undefined ? {} : { via }),
+    ...(keys.encryption === undefined
+      ? {}
+      : { encryptionKey: parsePublicKey(keys.encryption.key, 'encryption') }),
+    dialect: entry.dialect,
+    seal: entry.seal,
+    signingKeys: keys.signing.map(({ key }) => parsePublicKey(key, 'signing')),
+    openpgpFingerprints,
+    certificateFingerprints,
+    ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
+    deliverTo: entry.deliverTo ?? allPacs,
+    allowUnsigned: entry.allowUnsigned,
+    limits: {
+      places: concurrency,
+      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+      windows: windows.map(parseTimeWindow),
+    },
+  };
+}
+
+/** Where a peer is, and by what its server and its OpenPGP messages are known. */
+export function reachOf(
+  entry: PeerSettings,
+  record: PeerRecord | undefined,
+): {
+  readonly url: string | undefined;
+  readonly certificateFingerprints: readonly string[];
+  readonly openpgpFingerprints: readonly string[];
+} {
+  const cards = cardsOf(entry, record);
+  const filled = <T>(lists: readonly (readonly T[] | undefined)[]) =>
+    lists.find((list) => list !== undefined && list.length > 0) ?? [];
+  return {
+    url: entry.url ?? (entry.via === undefined ? cards.find(({ url }) => url !== undefined)?.url : undefined),
+    certificateFingerprints:
+      entry.caFile === undefined
+        ? filled([entry, ...cards].map((each) => each.certificateFingerprints))
+        : entry.certificateFingerprints,
+    openpgpFingerprints: filled([entry, ...cards].map((each) => each.openpgpFingerprints)),
+  };
+}
+
+function cardsOf(entry: PeerSettings, record: PeerRecord | undefined) {
+  return [record?.paired?.card, entry.directory ? record?.directory?.card : undefined].filter(
+    (card) => card !== undefined,
+  );
+}
+
+/** The config entry that a paired peer would have, were there one: everything by default. */
+export function entryFor({ paired }: PeerRecord): PeerSettings | undefined {
+  if (paired === undefined) return undefined;
+  const { id, name, contact } = paired.card;
+  return settingsSchema.shape.peers.parse([{ id, name, contact }])[0];
 }
 
 /** The configured PACS by name. */
@@ -51,31 +129,4 @@ export function identifyPeer(
     if (certificate.names.includes(new URL(peer.url).hostname)) return peer;
   }
   return undefined;
-}
-
-async function readPeer(settings: PeerSettings, allPacs: readonly string[]): Promise<Peer> {
-  const { id, name, contact, url, via, encryptionKey, signingKeys, certificateFingerprints, caFile } =
-    settings;
-  const { concurrency, bytesPerSecond, windows } = settings;
-  return {
-    id,
-    name,
-    contact,
-    ...(url === undefined ? {} : { url }),
-    ...(via === undefined ? {} : { via }),
-    ...(encryptionKey === undefined ? {} : { encryptionKey: parsePublicKey(encryptionKey, 'encryption') }),
-    dialect: settings.dialect,
-    signingKeys: signingKeys.map((key) => parsePublicKey(key, 'signing')),
-    certificateFingerprints,
-    ...(caFile === undefined
-      ? {}
-      : { certificateAuthority: await readCa(`peers: the caFile of ${id}`, caFile) }),
-    deliverTo: settings.deliverTo ?? allPacs,
-    allowUnsigned: settings.allowUnsigned,
-    limits: {
-      places: concurrency,
-      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
-      windows: windows.map(parseTimeWindow),
-    },
-  };
 }

@@ -1,17 +1,26 @@
 /**
  * Receipts: what the receiving site states, and signs, about an envelope: that its PACS has every instance, with the
  * SHA-256 of each as it went there, or that it refuses the envelope, and why. A compact JWS (EdDSA) over JSON; the
- * `audit` part holds the `received` and `stored` steps of the JMIX audit trail, signed by themselves.
+ * `audit` part is the envelope's audit trail as it came, with the receiver's own `received` and `stored` steps chained to it
+ * (jmix/custody-step.ts), so that the sender sees what became of its own step on the way.
  */
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { signCompactJws, verifyCompactJws } from '../jmix/manifest-jws.js';
+import { parseCompactJws, signCompactJws, verifyCompactJws } from '../jmix/manifest-jws.js';
 import { keyFingerprint } from '../jmix/raw-keys.js';
 
 /** `typ` of the JWS, so that nothing else that a site signs can pass for a receipt. */
 const RECEIPT_TYPE = 'drawbridge-receipt+jws';
+/** Protected header: statements about the receiver's keys (announcement.ts), for a sender that does not know them yet. */
+const ANNOUNCEMENTS = 'drawbridge_announcements';
+/** Read and written at most; the newest stand last. */
+const MAX_ANNOUNCEMENTS = 32;
+const MAX_ANNOUNCEMENT_CHARACTERS = 8192;
+
+/** Steps in a receipt, the receiver's own included; readers refuse more. */
+export const RECEIPT_MAX_STEPS = 100;
 
 const instanceSchema = z.object({
   sop_instance_uid: z.string().max(64),
@@ -29,19 +38,39 @@ const receiptSchema = z.object({
   outcome: z.enum(['stored', 'refused']),
   issued_at: z.iso.datetime(),
   reason: z.object({ code: z.string().max(64), message: z.string().max(500) }).optional(),
-  audit: z.array(z.record(z.string(), z.unknown())).max(100),
+  audit: z.array(z.record(z.string(), z.unknown())).max(RECEIPT_MAX_STEPS),
   instances: z.array(instanceSchema).max(1_000_000),
 });
 
 export type Receipt = z.infer<typeof receiptSchema>;
 export type ReceiptInstance = z.infer<typeof instanceSchema>;
 
-export function signReceipt(receipt: Receipt, key: KeyObject, publicKey: KeyObject): Buffer {
+/** @param announcements of the receiver's keys, compact JWS each */
+export function signReceipt(
+  receipt: Receipt,
+  key: KeyObject,
+  publicKey: KeyObject,
+  announcements: readonly string[] = [],
+): Buffer {
   return signCompactJws(Buffer.from(JSON.stringify(receipt)), key, {
     alg: 'EdDSA',
     typ: RECEIPT_TYPE,
     kid: keyFingerprint(publicKey),
+    ...(announcements.length === 0 ? {} : { [ANNOUNCEMENTS]: announcements.slice(-MAX_ANNOUNCEMENTS) }),
   });
+}
+
+/**
+ * What a receipt says of its signer's keys, before it is verified: each statement proves itself, or is worth nothing.
+ * @throws RECEIPT_INVALID when it is no compact JWS
+ */
+export function receiptAnnouncements(jws: Buffer): readonly string[] {
+  const found = asReceiptError(() => parseCompactJws(jws)).header[ANNOUNCEMENTS];
+  if (!Array.isArray(found)) return [];
+  return found
+    .filter((each) => typeof each === 'string')
+    .filter(({ length }) => length <= MAX_ANNOUNCEMENT_CHARACTERS)
+    .slice(-MAX_ANNOUNCEMENTS);
 }
 
 /**
@@ -70,10 +99,16 @@ export function readReceipt(
 }
 
 function parse(jws: Buffer, keys: readonly KeyObject[]): Receipt {
-  try {
+  return asReceiptError(() => {
     const { header, payload } = verifyCompactJws(jws, keys);
     if (header['typ'] !== RECEIPT_TYPE) throw new GatewayError('RECEIPT_INVALID', 'this JWS is no receipt');
     return receiptSchema.parse(JSON.parse(payload.toString('utf8')));
+  });
+}
+
+function asReceiptError<T>(read: () => T): T {
+  try {
+    return read();
   } catch (cause) {
     throw new GatewayError('RECEIPT_INVALID', 'the receipt is not signed by a key pinned for this peer', {
       cause,

@@ -14,7 +14,7 @@ import {
 } from '../../src/jmix/envelope-names.js';
 import { sealEnvelope } from '../../src/jmix/seal.js';
 import type { OutgoingEnvelope } from '../../src/transport/transport.js';
-import { RECEIVER, SENDER, sealRequest } from '../unit/jmix/support/sealing.js';
+import { RECEIVER, RECIPIENT, SENDER, sealRequest } from '../unit/jmix/support/sealing.js';
 
 export interface EnvelopeChoice {
   /** Size of the one file in its payload, 0 or more; the archive is some kilobytes larger. */
@@ -39,7 +39,9 @@ export async function makeSealedEnvelope(folder: string, choice: EnvelopeChoice)
     sealRequest({
       id,
       sender: { ...SENDER, id: choice.senderId ?? SENDER.id },
-      receivers: [{ ...RECEIVER, id: choice.receiverId ?? RECEIVER.id }],
+      recipients: [
+        { entity: { ...RECEIVER, id: choice.receiverId ?? RECEIVER.id }, key: RECIPIENT.publicKey },
+      ],
       files: [{ name: 'dicom/1.2.3.dcm', sizeBytes: choice.bytes, open: () => someBytes(choice.bytes) }],
       payloadSink: createWriteStream(join(path, SEALED_PAYLOAD), { flags: 'wx' }),
     }),

@@ -219,5 +219,6 @@ async function crashAfterMailing(id: EnvelopeId): Promise<void> {
 /** B has another key of A than A has. */
 function strangersKey(): Partial<SiteContext> {
   const signingKeys = [generateKeyPairSync('ed25519').publicKey];
-  return { peers: new Map([['site-a', { ...peerOf(b, 'site-a'), signingKeys }]]) };
+  const peers = new Map([['site-a', { ...peerOf(b, 'site-a'), signingKeys }]]);
+  return { peers: Object.assign(peers, b.context.peers) };
 }

@@ -244,6 +244,34 @@ describeWith('chromium', 'the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('a key that nobody vouches for waits for a person; one that was announced is only told', async () => {
+    const command = `drawbridge peers accept site-b ${'k'.repeat(43)}`;
+    const notices = [
+      {
+        key: 'site-b new',
+        level: 'act',
+        text: 'Hospital B publishes a new signing key that no known key of theirs vouches for; it is not used',
+        advice: 'compare the fingerprint with them by telephone, then run',
+        command,
+        atMs: Date.now() - 90_000,
+      },
+      { key: 'site-b next', level: 'know', text: 'a new encryption key is used', advice: '' },
+    ] as const;
+    const peer = { id: 'site-b', name: 'Hospital B', contact: 'b', isConfigured: true };
+    await logIn();
+    expect(await page.locator('#peers').isHidden()).toBe(true);
+
+    operations.records.peers = [{ ...peer, signing: [], offered: [], revoked: [], notices }];
+    operations.changed();
+    const panel = page.locator('#peers li');
+    await panel.waitFor();
+    expect(await seen(panel)).toMatch(/^Hospital B\s+A new encryption key is used$/);
+    const item = page.locator('#attention .item');
+    expect(await seen(item)).toMatch(/^Hospital B publishes a new signing key .*To do\s*compare/s);
+    expect(await seen(item)).toContain(command);
+    expect(complaints).toEqual([]);
+  });
+
   it('a delivery outside its time window waits, and has not failed; what has left is shown', async () => {
     const sealed = { sizeBytes: 21_400_000, manifestSha256: 'ab'.repeat(32) };
     const opensAt = new Date(Date.now() + 6 * 3_600_000);

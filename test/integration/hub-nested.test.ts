@@ -13,7 +13,7 @@ import type { SealRequest } from '../../src/jmix/seal.js';
 import type { OutgoingEnvelope } from '../../src/transport/transport.js';
 import { archiveOf } from '../conformance/sealed-envelopes.js';
 import { until } from '../support/until.js';
-import { LIMITS, openRequest, payloadFile, SIGNER } from '../unit/jmix/support/sealing.js';
+import { LIMITS, openRequest, payloadFile, RECEIVER, SIGNER } from '../unit/jmix/support/sealing.js';
 import { memoryStaging } from '../unit/jmix/support/staging.js';
 import { findIn, HUB_ID, type HubUnderTest, makeHub, nestLetter, sealLetter } from './hub-under-test.js';
 
@@ -114,7 +114,8 @@ it('while the outer one waits, not even its receiver can be found', async () => 
   hub = await makeHub();
   const inner = await study();
   const strangerKey = generateKeyPairSync('x25519').publicKey;
-  const outer = await nestLetter(root, hub, 'site-a', inner, { recipientKey: strangerKey });
+  const recipients = [{ entity: { ...RECEIVER, id: HUB_ID }, key: strangerKey }];
+  const outer = await nestLetter(root, hub, 'site-a', inner, { recipients });
   await put(outer);
   expect(await verdictOn(outer)).toBe('PAYLOAD_DECRYPT_FAILED');
   expect(await findIn(hub.layout.held, ['site-b', inner.id])).toEqual([]);
@@ -140,8 +141,8 @@ it('a study that is sealed to the hub itself is refused, and never written', asy
   hub = await makeHub();
   const outer = await sealLetter(
     root,
-    { from: 'site-a', to: [HUB_ID] },
-    { ...STUDY, recipientKey: hub.keys.encryption.publicKey },
+    { from: 'site-a', to: [HUB_ID], key: hub.keys.encryption.publicKey },
+    STUDY,
   );
   await put(outer);
   expect(await verdictOn(outer)).toBe('PAYLOAD_INCONSISTENT');

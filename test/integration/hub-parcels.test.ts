@@ -4,7 +4,9 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { parseAuditTrail, verifyAuditEntry } from '../../src/jmix/audit-trail.js';
+import { parseAuditTrail } from '../../src/jmix/audit-trail.js';
+import { judgeCustody } from '../../src/jmix/custody.js';
+import { sha256Hex } from '../../src/jmix/digest.js';
 import { unpackEnvelopeArchive } from '../../src/jmix/envelope-archive.js';
 import { openEnvelopeFolder } from '../../src/jmix/envelope-folder.js';
 import { AUDIT_FILE, MANIFEST_FILE } from '../../src/jmix/envelope-names.js';
@@ -140,7 +142,9 @@ it('the receiver can open it, and finds who passed it on, signed', async () => {
   expect((await openEnvelope(openRequest(source, { stage: memoryStaging().stage }))).id).toBe(letter.id);
   const trail = parseAuditTrail(source.audit ?? Buffer.alloc(0));
   expect(trail).toMatchObject([{ event: 'forwarded', by: { id: HUB_ID }, to: { id: 'site-b' } }]);
-  for (const step of trail) verifyAuditEntry(step, [hub.keys.signing.publicKey], letter.id);
+  const subject = { envelopeId: letter.id, manifestSha256: sha256Hex(source.manifest) };
+  const key = hub.keys.signing.publicKey;
+  expect(judgeCustody(trail, subject, [{ key, id: HUB_ID }]).result).toBe('ok');
 });
 
 it('an inbox that is full refuses what does not fit, keeps what there is, and has room again when it is emptied', async () => {

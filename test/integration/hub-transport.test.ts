@@ -24,7 +24,7 @@ vi.mock('../conformance/sealed-envelopes.js', async (original) => {
       const path = join(sealed.folder, AUDIT_FILE);
       const { privateKey, publicKey } = hub.keys.signing;
       const trail = withForwardedSteps(await readFile(path), {
-        envelopeId: sealed.id,
+        subject: { envelopeId: sealed.id, manifestSha256: sealed.manifestSha256 },
         by: { id: HUB_ID, name: 'The hub' },
         receiverIds: ['site-b'],
         atMs: 0,

@@ -1,9 +1,10 @@
 /** A hub over real TLS sockets, with members that have certificates or tokens, and sealed envelopes to send through it. */
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { KEY_DISK } from '../../src/compose/key-disk.js';
 import { type HubGateway, type ParcelView, startHubGateway } from '../../src/compose/hub-gateway.js';
 import { type Settings, settingsSchema } from '../../src/config/settings.js';
 import type { Clock } from '../../src/domain/clock.js';
@@ -13,7 +14,6 @@ import { openEnvelopeArchive } from '../../src/jmix/envelope-archive.js';
 import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS, SEALED_PAYLOAD } from '../../src/jmix/envelope-names.js';
 import { type SealRequest, sealEnvelope } from '../../src/jmix/seal.js';
 import type { Log } from '../../src/observe/log.js';
-import { createFileDurably } from '../../src/spool/atomic.js';
 import { createSpool } from '../../src/spool/envelope-store.js';
 import { createLayout, type Layout } from '../../src/spool/layout.js';
 import type { ClientIdentity } from '../../src/transport/client-identity.js';
@@ -21,7 +21,7 @@ import { createHubTransport } from '../../src/transport/https/hub.js';
 import type { OutgoingEnvelope, Transport } from '../../src/transport/transport.js';
 import { makeCertificate } from '../../src/trust/certificate.js';
 import { ensureSiteKeys, readSiteKeys, type SiteKeys } from '../../src/trust/site-keys.js';
-import { RECEIVER, SENDER, sealRequest } from '../unit/jmix/support/sealing.js';
+import { RECEIVER, RECIPIENT, SENDER, sealRequest } from '../unit/jmix/support/sealing.js';
 
 /** Of the first bridge of every site. */
 export const BRIDGE_ID = '0123456789abcdef';
@@ -79,8 +79,8 @@ export async function makeHub(
   });
   const layout = createLayout(folder);
   await createSpool(layout);
-  await ensureSiteKeys(layout.keys, settings.site, createFileDurably, Date.now());
-  const keys = await readSiteKeys(layout.keys, settings.https);
+  await ensureSiteKeys(layout.keys, settings, KEY_DISK, Date.now());
+  const keys = await readSiteKeys(layout.keys, settings);
   const logged: Record<string, unknown>[] = [];
   const write = (fields: Record<string, unknown>, message?: string) =>
     void logged.push(message === undefined ? fields : { ...fields, message });
@@ -136,12 +136,14 @@ export function fingerprintOf(certificate: string): string {
 export interface Letter {
   readonly from: string;
   readonly to: readonly string[];
+  /** That all of them have; the tests' recipient's by default. */
+  readonly key?: KeyObject;
 }
 
 /** A sealed envelope in a folder below `root`. */
 export async function sealLetter(
   root: string,
-  { from, to }: Letter,
+  { from, to, key = RECIPIENT.publicKey }: Letter,
   more: Partial<SealRequest> = {},
 ): Promise<OutgoingEnvelope> {
   const id = more.id ?? (crypto.randomUUID() as EnvelopeId);
@@ -150,7 +152,7 @@ export async function sealLetter(
   const sealed = await sealEnvelope(
     sealRequest({
       sender: { ...SENDER, id: from },
-      receivers: to.map((receiverId) => ({ ...RECEIVER, id: receiverId })),
+      recipients: to.map((receiverId) => ({ entity: { ...RECEIVER, id: receiverId }, key })),
       ...more,
       id,
       payloadSink: createWriteStream(join(folder, SEALED_PAYLOAD), { flags: 'wx' }),
@@ -176,11 +178,10 @@ export async function nestLetter(
   };
   return sealLetter(
     root,
-    { from, to: [HUB_ID] },
+    { from, to: [HUB_ID], key: hub.keys.encryption.publicKey },
     {
       metadata: { patient: { id: 'none' } },
       files: [{ name: `files/${inner.id}.JMIX.tar`, sizeBytes, open }],
-      recipientKey: hub.keys.encryption.publicKey,
       ...more,
     },
   );

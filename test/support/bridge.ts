@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureSite } from '../../src/compose/first-run.js';
-import { type PartnerCard, partnerCard } from '../../src/compose/partner-card.js';
 import type { DeliveryView, ReceptionView, StudyView } from '../../src/http/ports.js';
 import { createLayout } from '../../src/spool/layout.js';
+import { ownCard, type PeerCard } from '../../src/trust/peer-card.js';
 import { readSiteKeys } from '../../src/trust/site-keys.js';
 import { freePort } from './ports.js';
 import { type RunningProcess, startProcess } from './processes.js';
@@ -22,7 +22,7 @@ export interface TestBridge {
   readonly folder: string;
   readonly dimsePort: number;
   readonly httpsPort: number;
-  readonly card: PartnerCard;
+  readonly card: PeerCard;
   /** Replaces parts of the config; takes effect at the next start. */
   configure(config: Readonly<Record<string, unknown>>): Promise<void>;
   start(): Promise<void>;
@@ -59,9 +59,9 @@ export async function makeBridge(id: string): Promise<TestBridge> {
   await write();
   const first = await ensureSite(configPath, {});
   const keysFolder = createLayout(first.settings.dataDir).keys;
-  const card = partnerCard(
+  const card = ownCard(
     first.settings,
-    await readSiteKeys(keysFolder, first.settings.https),
+    await readSiteKeys(keysFolder, first.settings),
     '127.0.0.1',
     ports.https,
   );

@@ -21,6 +21,7 @@ import type {
   RefusalView,
   StudyView,
 } from '../../src/http/ports.js';
+import type { PeerView } from '../../src/trust/peer-view.js';
 
 export interface FakeOperations extends Operations {
   /** Everything may be changed by tests; `changed` tells those who watch. */
@@ -30,11 +31,14 @@ export interface FakeOperations extends Operations {
     studies: StudyView[];
     associations: AssociationView[];
     refusals: RefusalView[];
+    peers: PeerView[];
     overview: Partial<Overview>;
     /** The exchange that all deliveries go over. */
     via?: string;
   };
   readonly completed: string[];
+  readonly attached: { key: string; name: string; kind: string; bytes: Buffer }[];
+  readonly described: Map<string, unknown>;
   changed(): void;
   /** How many watch. */
   watchers(): number;
@@ -85,9 +89,12 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
     studies: [],
     associations: [],
     refusals: [],
+    peers: [],
     overview: {},
   };
   const completed: string[] = [];
+  const attached: FakeOperations['attached'] = [];
+  const described: FakeOperations['described'] = new Map();
   const listeners = new Set<() => void>();
   const changed = () => {
     for (const listener of listeners) listener();
@@ -108,8 +115,11 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
   return {
     records,
     completed,
+    attached,
+    described,
     changed,
     watchers: () => listeners.size,
+    peers: () => records.peers,
     async overview() {
       const nowMs = Date.now();
       return {
@@ -180,6 +190,21 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
       changed();
       return { id };
     },
+    admission: () => undefined,
+    async attach(key, { name, kind, body }) {
+      if (!records.studies.some((study) => study.key === key)) {
+        throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+      }
+      const chunks: Buffer[] = [];
+      for await (const chunk of body) chunks.push(chunk);
+      attached.push({ key, name, kind, bytes: Buffer.concat(chunks) });
+      changed();
+      return { created: true };
+    },
+    async describeStudy(key, extensions) {
+      described.set(key, extensions);
+      changed();
+    },
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -231,6 +256,7 @@ export function createFakePeerApi(): FakePeerApi {
     async acceptReceipt(peerId, id, receipt) {
       api.accepted.push({ peerId, id, receipt });
     },
+    keySet: async () => JSON.stringify({ keys: [] }),
   };
   return api;
 }

@@ -8,7 +8,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
-import { type PartnerCard, partnerCard } from '../../src/compose/partner-card.js';
+import { KEY_DISK } from '../../src/compose/key-disk.js';
 import { openSite, type SiteContext } from '../../src/compose/site.js';
 import { createSteps, inboundParts, outboundParts } from '../../src/compose/steps.js';
 import { loadSettings } from '../../src/config/load.js';
@@ -24,11 +24,11 @@ import { formatNamedId } from '../../src/queue/named-job.js';
 import { outcomeOf } from '../../src/queue/outcome.js';
 import { POLICIES } from '../../src/queue/policy.js';
 import type { Producer } from '../../src/queue/producer.js';
-import { createFileDurably } from '../../src/spool/atomic.js';
 import { createSpool } from '../../src/spool/envelope-store.js';
 import { createLayout } from '../../src/spool/layout.js';
 import { openStudyStore } from '../../src/spool/study-store.js';
 import type { Pace } from '../../src/transport/pace.js';
+import { ownCard, type PeerCard } from '../../src/trust/peer-card.js';
 import { ensureSiteKeys, readSiteKeys } from '../../src/trust/site-keys.js';
 import { sealBytes, takeStudyIn } from './site-studies.js';
 
@@ -87,7 +87,7 @@ export async function makeSites(
   const root = await mkdtemp(join(tmpdir(), 'drawbridge-sites-'));
   await mkdir(join(root, 'pacs'));
   const opened = new Map<string, TestSite>();
-  const cards = new Map<string, PartnerCard>();
+  const cards = new Map<string, PeerCard>();
   const twins: TestSite[] = [];
   const pacs = await startDemoPacs('PACS', join(root, 'pacs'), logTo([]));
 
@@ -121,9 +121,9 @@ export async function makeSites(
     const settings = loadSettings(await writeConfig(join(root, id), id), {});
     const layout = createLayout(settings.dataDir);
     await createSpool(layout);
-    await ensureSiteKeys(layout.keys, settings.site, createFileDurably, Date.now());
-    const keys = await readSiteKeys(layout.keys, settings.https);
-    cards.set(id, partnerCard(settings, keys, '127.0.0.1'));
+    await ensureSiteKeys(layout.keys, settings, KEY_DISK, Date.now());
+    const keys = await readSiteKeys(layout.keys, settings);
+    cards.set(id, ownCard(settings, keys, '127.0.0.1'));
     await mkdir(join(root, EXCHANGE, id), { recursive: true });
   }
   for (const id of ids) opened.set(id, await open(join(root, id), id));

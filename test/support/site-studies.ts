@@ -7,6 +7,7 @@ import type { SiteContext } from '../../src/compose/site.js';
 import { parseFileMeta } from '../../src/dicom/part10.js';
 import type { Delivery } from '../../src/domain/delivery.js';
 import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
+import type { Route } from '../../src/domain/route.js';
 import { parseUid } from '../../src/domain/uid.js';
 import { sha256Hex } from '../../src/jmix/digest.js';
 import { type CompletionParts, completeStudy } from '../../src/outbound/complete-study.js';
@@ -15,8 +16,38 @@ import { createIntake } from '../../src/outbound/intake.js';
 import { studyKey } from '../../src/spool/layout.js';
 import { sealToFolder } from '../../src/spool/sealed-envelope.js';
 
+/** A route as the settings have it when they say nothing but this. */
+export function routeTo(...to: string[]): Route {
+  return {
+    to,
+    priority: 'routine',
+    together: true,
+    classification: 'confidential',
+    extensions: {},
+    match: {},
+  };
+}
+
 /** A synthetic study of two instances, taken in and complete; the id of its delivery to `peerId`. */
 export async function takeStudyIn(outbound: CompletionParts, peerId: string): Promise<EnvelopeId> {
+  const [id] = await completeFor(outbound, await gatherStudy(outbound), routeTo(peerId));
+  if (id === undefined) throw new Error('the study goes nowhere');
+  return id;
+}
+
+/** Completes a study that gathers. */
+export async function completeFor(
+  outbound: CompletionParts,
+  key: string,
+  ...routes: readonly Route[]
+): Promise<readonly EnvelopeId[]> {
+  const study = await outbound.studies.find(key);
+  if (study === undefined) throw new Error('there is no such study');
+  return completeStudy({ ...outbound, routes }, study, 'requested');
+}
+
+/** A synthetic study of two instances, taken in; its key. */
+export async function gatherStudy(outbound: CompletionParts): Promise<string> {
   const { layout, clock, log, studies } = outbound;
   const out = join(layout.dataDir, '..', 'files');
   const made = await makeStudy({ kind: 'ct', out, slices: 2, rows: 16 });
@@ -34,13 +65,7 @@ export async function takeStudyIn(outbound: CompletionParts, peerId: string): Pr
     await session.write(file.subarray(parseFileMeta(file)?.dataSetOffset));
     await session.commit();
   }
-  const key = studyKey(parseUid(made[0]?.studyInstanceUid ?? '', 'StudyInstanceUID'));
-  const study = await studies.find(key);
-  if (study === undefined) throw new Error('the study was not taken in');
-  const routes = [{ to: [peerId], priority: 'routine' as const, match: {} }];
-  const [id] = await completeStudy({ ...outbound, routes }, study, 'requested');
-  if (id === undefined) throw new Error('the study goes nowhere');
-  return id;
+  return studyKey(parseUid(made[0]?.studyInstanceUid ?? '', 'StudyInstanceUID'));
 }
 
 /** A delivery that is sealed and ready to ship, whose payload is nothing but `bytes` bytes. */
@@ -67,7 +92,10 @@ export async function sealFile(
     id,
     createdAtMs: clock.now(),
     sender: settings.site,
-    receivers: [{ id: peer.id, name: peer.name, contact: peer.contact }],
+    recipients: [
+      { entity: { id: peer.id, name: peer.name, contact: peer.contact }, key: peer.encryptionKey },
+    ],
+    extensions: { drawbridge: { announcements: keys.announcements } },
     metadata: { patient: { id: 'TEST-1' } },
     files: [
       {
@@ -78,7 +106,6 @@ export async function sealFile(
         },
       },
     ],
-    recipientKey: peer.encryptionKey,
     signingKey: keys.signing.privateKey,
   });
   await deliveries.create({

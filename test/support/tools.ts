@@ -17,6 +17,7 @@ export type ToolName =
   | 'openssl'
   | 'chromium'
   | 'curl'
+  | 'gnupg'
   | 'lftp'
   | 'vsftpd'
   | 'proftpd'

@@ -1,10 +1,13 @@
-/** The JSON API of a site's dashboard: what there is, and the three things that an operator can do about it. */
+/** The JSON API of a site's dashboard: what there is, and what an operator or a script can do about it. */
 import { Router } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
+import type { PairingDesk } from '../pairing-ports.js';
 import type { Operations } from '../ports.js';
 import { listFilter } from './list-filter.js';
+import { pairingApi } from './pairing-api.js';
+import { studyAdditions } from './study-additions.js';
 
-export function apiRoutes(operations: Operations): Router {
+export function apiRoutes(operations: Operations, pairing?: PairingDesk): Router {
   const router = Router();
   router.get('/overview', async (_request, response) => {
     response.json(await operations.overview());
@@ -14,6 +17,9 @@ export function apiRoutes(operations: Operations): Router {
   });
   router.get('/associations', (_request, response) => {
     response.json(operations.associations());
+  });
+  router.get('/peers', (_request, response) => {
+    response.json(operations.peers());
   });
   router.get('/refusals', (_request, response) => {
     response.json(operations.refusals());
@@ -30,6 +36,7 @@ export function apiRoutes(operations: Operations): Router {
   router.get('/receptions/:id', (request, response) => {
     response.json(operations.reception(parseEnvelopeId(request.params.id)));
   });
+  router.use(studyAdditions(operations));
   router.post('/studies/:key/complete', async (request, response) => {
     response.json(await operations.completeStudy(request.params.key));
   });
@@ -39,5 +46,6 @@ export function apiRoutes(operations: Operations): Router {
   router.post('/receptions/:id/retry', async (request, response) => {
     response.json(await operations.retryReception(parseEnvelopeId(request.params.id)));
   });
+  if (pairing !== undefined) router.use(pairingApi(pairing));
   return router;
 }

@@ -10,6 +10,7 @@ import { now, setClock } from './format.js';
 import { address, firstSteps, health, underWay } from './head.js';
 import { place, startPage, toast } from './page.js';
 import { MAX_SHOWN } from './parts.js';
+import { peerNews } from './peers.js';
 import { receptions } from './receptions.js';
 import { fetchAll } from './site-state.js';
 import { deliveryStory, receptionStory } from './story.js';
@@ -48,6 +49,9 @@ function draw(busy) {
   fill(place('studies'), studies(state.studies, { dimse: overview.dimse, busy }));
   fill(place('exchanges'), exchanges(overview.exchanges));
   place('exchanges').hidden = overview.exchanges.length === 0;
+  const news = peerNews(state.peers);
+  fill(place('peers'), news);
+  place('peers').hidden = news.length === 0;
   fill(
     place('deliveries'),
     deliveries(state.deliveries, { counts: overview.counts.deliveries, filter, limit: limits.deliveries }),

@@ -3,6 +3,7 @@ import { card, diskItems } from './attention-card.js';
 import { exchangeFailures, exchangeTroubles } from './exchanges.js';
 import { plural } from './format.js';
 import { actionButton, copyable } from './parts.js';
+import { peerItems } from './peers.js';
 
 const RECENT_MS = 3_600_000;
 
@@ -19,6 +20,7 @@ export function attention(state, nowMs, busy) {
     ...overview.overdue.map((record) => overdueItem(record, busy)),
     ...exchangeTroubles(overview.exchanges),
     ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
+    ...peerItems(state.peers),
     ...conflictItems(overview.counts.conflicts),
     ...state.refusals.filter(({ atMs }) => nowMs - atMs < RECENT_MS).map(refusalItem),
   ];
@@ -56,10 +58,16 @@ function healthItems({ redis, workers, disk }) {
   return disk.state === 'low' ? [...items, ...disks] : items;
 }
 
+function contentOf({ purpose, modalities, instanceCount }) {
+  return purpose === undefined
+    ? [...modalities, plural(instanceCount, 'instance')].join(', ')
+    : 'pairing test';
+}
+
 function deliveryItem(record, busy) {
   const isRefused = record.state === 'refused';
   const reason = isRefused ? record.refusal : record.parked;
-  const what = [...record.modalities, plural(record.instanceCount, 'instance')].join(', ');
+  const what = contentOf(record);
   return card({
     key: record.id,
     title: isRefused
@@ -83,7 +91,7 @@ function deliveryItem(record, busy) {
 }
 
 function overdueItem(record, busy) {
-  const what = [...record.modalities, plural(record.instanceCount, 'instance')].join(', ');
+  const what = contentOf(record);
   return card({
     key: record.id,
     tone: 'warn',

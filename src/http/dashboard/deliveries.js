@@ -65,6 +65,7 @@ function deliveryRow(record) {
             .filter((text) => text !== '')
             .join(' · '),
         ),
+        record.purpose === undefined ? '' : el('span', { class: 'tag' }, 'pairing test'),
         record.addendumTo === undefined ? '' : el('span', { class: 'tag' }, 'addendum'),
         record.replaces === undefined ? '' : el('span', { class: 'tag' }, 'sent again'),
       ),

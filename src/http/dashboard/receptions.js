@@ -57,6 +57,7 @@ function receptionRow(record) {
             .filter((text) => text !== '')
             .join(' · '),
         ),
+        record.purpose === undefined ? '' : el('span', { class: 'tag' }, 'pairing test'),
         record.receiptFor === undefined ? '' : el('span', { class: 'tag' }, 'receipt'),
       ),
       receptionRoad(record),

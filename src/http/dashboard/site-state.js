@@ -15,9 +15,10 @@ export async function fetchAll({ filter, limits }) {
         .map((state) => get(`/api/${kind}?state=${state}&limit=${STUCK_LIMIT}`)),
     ).then((lists) => lists.flat());
   const state = filter === undefined ? '' : `&state=${filter}`;
-  const [studies, associations, refusals, deliveries, receptions, stuckDeliveries, stuckReceptions] =
+  const [studies, peers, associations, refusals, deliveries, receptions, stuckDeliveries, stuckReceptions] =
     await Promise.all([
       get('/api/studies'),
+      get('/api/peers'),
       get('/api/associations'),
       get('/api/refusals'),
       get(`/api/deliveries?limit=${limits.deliveries}${state}`),
@@ -28,6 +29,7 @@ export async function fetchAll({ filter, limits }) {
   return {
     overview,
     studies,
+    peers,
     associations,
     refusals,
     deliveries,

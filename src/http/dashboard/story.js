@@ -201,6 +201,7 @@ function receptionWords({ senderName, takenFrom }) {
         ? 'Received: the envelope is durable here'
         : `Taken from ${takenFrom.exchange}: the envelope is durable here`,
     receipt: 'Opened: it holds the receipt for a delivery of ours',
+    tested: 'Opened: it holds no study, but the test that follows a pairing',
     opened: `Opened: seal and signature of ${senderName} hold`,
     verified: 'Verified: every instance is as the sender listed it',
     delivered: 'Delivered: stored in every PACS',

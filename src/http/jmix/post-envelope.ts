@@ -18,6 +18,7 @@ const MEDIA_TYPES: Readonly<Record<string, ArchiveMediaType>> = {
   'application/gzip': 'application/gzip',
   'application/x-gzip': 'application/gzip',
   'application/zip': 'application/zip',
+  'application/pgp-encrypted': 'application/pgp-encrypted',
 };
 
 export function postEnvelope(
@@ -70,7 +71,7 @@ function mediaTypeOf(request: IncomingMessage, response: ServerResponse): Archiv
     response.setHeader('accept', Object.keys(MEDIA_TYPES).join(', '));
     throw new GatewayError(
       'MEDIA_TYPE_UNSUPPORTED',
-      'expected Content-Type application/x-tar, application/gzip or application/zip',
+      'expected Content-Type application/x-tar, application/gzip, application/zip or application/pgp-encrypted',
     );
   }
   return mediaType;

@@ -6,8 +6,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { classifyEnvelopeError } from '../../jmix/classify.js';
-import { listEnvelope, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
-import { archiveName } from '../exchange-names.js';
+import { envelopeMediaType, listEnvelope, OPENPGP_MEDIA_TYPE, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { archiveName, archiveNames } from '../exchange-names.js';
 import type { OutgoingEnvelope, Probe } from '../transport.js';
 import { errnoOf } from './classify.js';
 import { exchangeEntries, fileAt } from './place.js';
@@ -16,6 +16,8 @@ import { exchangeEntries, fileAt } from './place.js';
 export const DONE_FOLDER = 'done';
 
 const TAR_HEADER_BYTES = 512;
+/** No two OpenPGP messages begin alike: the session key comes first. */
+const MESSAGE_HEAD_BYTES = 512;
 
 const NOTHING_THERE = new Set(['ENOENT', 'ENOTDIR']);
 
@@ -23,15 +25,14 @@ const NOTHING_THERE = new Set(['ENOENT', 'ENOTDIR']);
 export interface ArchiveMark {
   /** Of the whole archive. */
   readonly sizeBytes: number;
-  /** Its first bytes: manifest.json with its tar header. */
+  /** Its first bytes: manifest.json with its tar header; of an OpenPGP message, the session key. */
   readonly head: Buffer;
 }
 
 /** @throws ENVELOPE_MALFORMED when the folder holds no envelope; FAULT when it cannot be read */
 export async function markOf(envelope: OutgoingEnvelope): Promise<ArchiveMark> {
   try {
-    const [manifest] = await listEnvelope(envelope.folder);
-    const headBytes = TAR_HEADER_BYTES + (manifest?.sizeBytes ?? 0);
+    const headBytes = await headBytesOf(envelope.folder);
     const { sizeBytes, stream } = await openEnvelopeArchive(envelope.folder);
     const chunks: Buffer[] = [];
     let read = 0;
@@ -46,6 +47,12 @@ export async function markOf(envelope: OutgoingEnvelope): Promise<ArchiveMark> {
   }
 }
 
+async function headBytesOf(folder: string): Promise<number> {
+  if ((await envelopeMediaType(folder)) === OPENPGP_MEDIA_TYPE) return MESSAGE_HEAD_BYTES;
+  const [manifest] = await listEnvelope(folder);
+  return TAR_HEADER_BYTES + (manifest?.sizeBytes ?? 0);
+}
+
 /**
  * Looks where an envelope may be on its way through the folder, in the order of that way, so that one that moves on
  * meanwhile is not missed: waiting, claimed, done.
@@ -56,14 +63,14 @@ export async function probeFolder(
   envelope: Pick<OutgoingEnvelope, 'id'>,
   markOfOurs: () => Promise<ArchiveMark>,
 ): Promise<Probe> {
-  const waiting = join(folder, archiveName(envelope.id));
+  const waiting = archiveNames(envelope.id).map((name) => join(folder, name));
   const claims = async () => {
     const entries = await exchangeEntries(folder);
     const own = entries.filter(({ id, state }) => id === envelope.id && state === 'claimed');
     return own.map(({ name }) => join(folder, name));
   };
   const done = join(folder, DONE_FOLDER, archiveName(envelope.id));
-  for (const stage of [async () => [waiting], claims, async () => [done]]) {
+  for (const stage of [async () => waiting, claims, async () => [done]]) {
     for (const path of await stage()) {
       const found = await compare(path, markOfOurs);
       if (found !== 'absent') return found;

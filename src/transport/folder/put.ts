@@ -13,7 +13,7 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { classifyEnvelopeError } from '../../jmix/classify.js';
-import { openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { type ArchiveMediaType, envelopeMediaType, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import { archiveName, partName } from '../exchange-names.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
 import { classifyFolderError, errnoOf } from './classify.js';
@@ -35,10 +35,11 @@ export async function putIntoFolder(
 ): Promise<void> {
   const mark = await markOf(envelope);
   if (await isThere(folder, envelope, mark)) return;
-  const part = join(folder, partName(envelope.id));
+  const mediaType = await envelopeMediaType(envelope.folder);
+  const part = join(folder, partName(envelope.id, mediaType));
   await writePart(part, envelope, mark, options);
   options.signal.throwIfAborted();
-  await giveFinalName(folder, part, envelope, mark);
+  await giveFinalName(folder, part, mediaType, envelope, mark);
 }
 
 /** @throws ENVELOPE_EXISTS */
@@ -105,10 +106,11 @@ async function sendBehind(
 async function giveFinalName(
   folder: string,
   part: string,
+  mediaType: ArchiveMediaType,
   envelope: OutgoingEnvelope,
   mark: ArchiveMark,
 ): Promise<void> {
-  const final = join(folder, archiveName(envelope.id));
+  const final = join(folder, archiveName(envelope.id, mediaType));
   if ((await fileAt(final)) !== undefined && (await isThere(folder, envelope, mark))) return;
   try {
     await rename(part, final);

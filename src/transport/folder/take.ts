@@ -9,7 +9,7 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { archiveName, claimName, refusedName } from '../exchange-names.js';
+import { archiveName, archiveNames, claimName, refusedName } from '../exchange-names.js';
 import type { TakeOptions, WaitingEnvelope } from '../transport.js';
 import { classifyFolderError, classifyOwnFileError, errnoOf } from './classify.js';
 import { createFileSink } from './file-sink.js';
@@ -70,9 +70,10 @@ async function claimEnvelope(folder: string, claimer: string, envelope: WaitingE
   const { id } = envelope;
   const claim = join(folder, claimName(id, claimer));
   if ((await fileAt(claim)) !== undefined) return claim;
-  const waiting = join(folder, archiveName(id));
-  const found = await fileAt(waiting);
-  if (found !== undefined) {
+  for (const name of archiveNames(id)) {
+    const waiting = join(folder, name);
+    const found = await fileAt(waiting);
+    if (found === undefined) continue;
     // Somebody may be copying into it again: better not to take it away from them.
     assertSize(found, envelope);
     await rename(waiting, claim).catch(ignore('ENOENT'));

@@ -1,7 +1,7 @@
 /** What waits in an inbox on the server, whose it is, and what becomes of it when it was taken. */
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import { GatewayError } from '../../errors/gateway-error.js';
-import { archiveName, claimName, parseExchangeName, refusedName } from '../exchange-names.js';
+import { archiveName, archiveNames, claimName, parseExchangeName, refusedName } from '../exchange-names.js';
 import type { WaitingEnvelope } from '../transport.js';
 import type { FtpsConnection } from './connection.js';
 import { DONE_FOLDER } from './options.js';
@@ -40,9 +40,11 @@ export async function claimEnvelope(
   const claim = `${folder}/${claimName(id, claimer)}`;
   const already = await sizeOf(connection, claim);
   if (already !== undefined) return already;
-  await rename(connection, `${folder}/${archiveName(id)}`, claim);
-  const sizeBytes = await sizeOf(connection, claim);
-  if (sizeBytes !== undefined) return sizeBytes;
+  for (const name of archiveNames(id)) {
+    await rename(connection, `${folder}/${name}`, claim);
+    const sizeBytes = await sizeOf(connection, claim);
+    if (sizeBytes !== undefined) return sizeBytes;
+  }
   const files = await listFiles(connection, folder);
   const other = files.some(({ name }) => {
     const entry = parseExchangeName(name);

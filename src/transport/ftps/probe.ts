@@ -1,6 +1,6 @@
 /** What the server has under an id: waiting, being taken by somebody, taken and kept, or refused. */
 import { envelopeArchiveSize } from '../../jmix/envelope-archive.js';
-import { archiveName, parseExchangeName } from '../exchange-names.js';
+import { archiveName, archiveNames, parseExchangeName } from '../exchange-names.js';
 import type { OutgoingEnvelope, Probe } from '../transport.js';
 import { isBeginning } from './comparison.js';
 import type { FtpsConnection } from './connection.js';
@@ -25,8 +25,8 @@ async function find(
   folder: string,
   { id }: OutgoingEnvelope,
 ): Promise<{ path: string; sizeBytes: number } | undefined> {
-  const name = archiveName(id);
-  for (const path of [`${folder}/${name}`, `${folder}/${DONE_FOLDER}/${name}`]) {
+  const names = [...archiveNames(id), `${DONE_FOLDER}/${archiveName(id)}`];
+  for (const path of names.map((name) => `${folder}/${name}`)) {
     const sizeBytes = await sizeOf(connection, path);
     if (sizeBytes !== undefined) return { path, sizeBytes };
   }

@@ -8,7 +8,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
-import { envelopeArchiveSize, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize, envelopeMediaType, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
 import { archiveName, partName } from '../exchange-names.js';
 import { pumpArchive } from '../pump.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
@@ -28,8 +28,9 @@ export async function putEnvelope(
   envelope: OutgoingEnvelope,
   options: PutOptions,
 ): Promise<void> {
-  const final = `${folder}/${archiveName(envelope.id)}`;
-  const part = `${folder}/${partName(envelope.id)}`;
+  const mediaType = await envelopeMediaType(envelope.folder);
+  const final = `${folder}/${archiveName(envelope.id, mediaType)}`;
+  const part = `${folder}/${partName(envelope.id, mediaType)}`;
   const sizeBytes = await envelopeArchiveSize(envelope.folder);
   const there = await sizeOf(connection, final);
   if (there !== undefined) {

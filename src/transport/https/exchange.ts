@@ -35,6 +35,8 @@ export interface Exchange {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: OutgoingBody;
   readonly signal: AbortSignal;
+  /** Of the answer's body; more is refused. Default: 32 MiB. */
+  readonly maxAnswerBytes?: number;
   /** The last byte of the body has left; awaited before the answer is looked at. */
   readonly onSent?: (() => Promise<void>) | undefined;
 }
@@ -81,7 +83,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
     return {
       status: response.statusCode ?? 0,
       headers: response.headers,
-      body: await readAnswer(response),
+      body: await readAnswer(response, options.maxAnswerBytes),
     };
   } catch (error) {
     if (signal.aborted) throw new GatewayError('CANCELLED', 'the exchange was stopped', { cause: error });
@@ -161,14 +163,14 @@ async function sendAll(request: ClientRequest, body: OutgoingBody): Promise<void
 }
 
 /** A whole body, bounded. @throws PEER_REFUSED when it is larger than any that we ask for */
-export async function readAnswer(response: IncomingMessage): Promise<Buffer> {
+export async function readAnswer(response: IncomingMessage, maxBytes = MAX_ANSWER_BYTES): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) {
+    if (bytes > maxBytes) {
       response.destroy();
-      throw new GatewayError('PEER_REFUSED', `the peer answers more than ${MAX_ANSWER_BYTES} bytes`);
+      throw new GatewayError('PEER_REFUSED', `the peer answers more than ${maxBytes} bytes`);
     }
     chunks.push(chunk);
   }

@@ -4,7 +4,7 @@
  */
 import type { EnvelopeId } from '../../domain/envelope-id.js';
 import { isGatewayError } from '../../errors/gateway-error.js';
-import { envelopeArchiveSize } from '../../jmix/envelope-archive.js';
+import { envelopeArchiveSize, envelopeMediaType } from '../../jmix/envelope-archive.js';
 import type { Outbox, OutgoingEnvelope, PutOptions } from '../transport.js';
 import { parseJsonObject, refusalFrom } from './answer.js';
 import { exchange } from './exchange.js';
@@ -31,7 +31,7 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
       agent: peer.agent,
       method: 'POST',
       url: new URL(`${peer.base}/api/jmix`),
-      headers: { ...peer.headers, 'content-type': 'application/x-tar' },
+      headers: { ...peer.headers, 'content-type': await envelopeMediaType(envelope.folder) },
       body: await archiveBody(envelope.folder, 0, options),
       signal: options.signal,
       onSent: options.onSent,

@@ -7,7 +7,6 @@ import { parseSettings } from '../../../src/config/load.js';
 import { formatConfigTemplate } from '../../../src/config/template.js';
 
 const SITE = 'site: { id: a, name: A, contact: c }\n';
-const KEY = 'QUYjhxX23Q7Uf0qD/PIaCWwrsqp+8/PROaBeojZG8z8=';
 
 const problemsOf = (text: string, environment: Record<string, string> = {}): string => {
   try {
@@ -34,17 +33,6 @@ describe('a config with errors', () => {
   });
 
   it.each([
-    ['a route to nobody', 'routes: [{ to: [nobody] }]\n', 'there is no peer nobody'],
-    [
-      'a route to a peer without a key',
-      'peers: [{ id: b, name: B }]\nroutes: [{ to: [b] }]\n',
-      'has no encryptionKey, or neither url nor via',
-    ],
-    [
-      'a peer that could be an impostor',
-      `peers: [{ id: b, name: B, url: 'https://b:8443', signingKeys: ['${KEY}'] }]\n`,
-      'certificateFingerprints or caFile',
-    ],
     [
       'an exchange without its server',
       'exchanges: [{ name: x, type: ftps, inbox: /in, caFile: ca.pem }]\n',
@@ -99,6 +87,11 @@ describe('a config with errors', () => {
     ['a PACS that is not there', 'peers: [{ id: b, name: B, deliverTo: [main] }]\n', 'there is no PACS main'],
     ['one port for two', 'https: { port: 8080 }\n', 'three different ports'],
     ['half a certificate', 'https: { certFile: x.pem }\n', 'certFile and keyFile'],
+    [
+      'a peer that is looked up nowhere',
+      'peers: [{ id: b, name: B, directory: true }]\n',
+      'peers.0.directory: expected directory.url',
+    ],
     ['this site as its own peer', 'peers: [{ id: a, name: A }]\n', 'is this site itself'],
   ])('is told of %s', (_title, text, expected) => {
     expect(problemsOf(SITE + text)).toContain(expected);

@@ -5,6 +5,8 @@ import {
   type Delivery,
   type DeliveryEvent,
   deliveryState,
+  envelopeIdOf,
+  envelopesOf,
   nextDeliveryStage,
 } from '../../../src/domain/delivery.js';
 import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
@@ -30,6 +32,7 @@ const PARKING = { code: 'PEER_REFUSED', message: 'no', stage: 'ship', atMs: 2 } 
 const EVENTS: Readonly<Record<DeliveryEvent['type'], DeliveryEvent>> = {
   packed: { type: 'packed' },
   sealed: { type: 'sealed', sealed: { sizeBytes: 5, manifestSha256: 'ab' } },
+  expired: { type: 'expired', resealAs: parseEnvelopeId('00000000-0000-4000-8000-000000000001') },
   sent: { type: 'sent' },
   acknowledged: { type: 'acknowledged' },
   verified: { type: 'verified' },
@@ -50,18 +53,22 @@ const STATES: Readonly<Record<string, Delivery>> = {
   acknowledged: through('packed', 'sealed', 'sent', 'acknowledged'),
   verified: through('packed', 'sealed', 'acknowledged', 'verified'),
   refused: through('packed', 'sealed', 'acknowledged', 'refused'),
+  expired: through('packed', 'sealed', 'expired'),
   parked: through('packed', 'parked'),
 };
 
 const LEGAL: Readonly<Record<string, readonly DeliveryEvent['type'][]>> = {
-  accepted: ['packed', 'failed', 'parked'],
+  // Another delivery may seal for this one before it is packed itself.
+  accepted: ['packed', 'sealed', 'failed', 'parked'],
   packed: ['packed', 'sealed', 'failed', 'parked'],
-  sealed: ['sent', 'acknowledged', 'verified', 'refused', 'failed', 'parked'],
-  sent: ['sent', 'acknowledged', 'verified', 'refused', 'failed', 'parked'],
+  sealed: ['sent', 'acknowledged', 'expired', 'verified', 'refused', 'failed', 'parked'],
+  sent: ['sent', 'acknowledged', 'expired', 'verified', 'refused', 'failed', 'parked'],
   acknowledged: ['verified', 'refused', 'failed', 'parked', 'retried'],
   verified: ['verified', 'failed', 'parked'],
   // The other site may mend the cause, and then say that it has the study after all.
   refused: ['verified', 'refused', 'failed', 'parked'],
+  // What we took for lost may have arrived before it expired.
+  expired: ['packed', 'sealed', 'verified', 'refused', 'failed', 'parked'],
   parked: ['packed', 'sealed', 'failed', 'parked', 'retried'],
 };
 
@@ -85,6 +92,7 @@ it.each([
   ['acknowledged', 'acknowledged', 'receipt'],
   ['verified', 'verified', undefined],
   ['refused', 'refused', undefined],
+  ['expired', 'accepted', 'seal'],
   ['parked', 'parked', undefined],
 ])('%s is shown as %s, and waits for %s', (name, state, stage) => {
   const record = STATES[name];
@@ -104,4 +112,19 @@ it('a retry where no receipt comes asks whether the envelope is still there, and
 it('a retry lets a parked delivery go on where it stopped', () => {
   const parked = through('packed', 'sealed', 'sent', 'parked', 'retried');
   expect([parked.carriage, parked.parked, nextDeliveryStage(parked)]).toEqual(['sent', undefined, 'ship']);
+});
+
+it('an envelope that expired is sealed again under another id, and a receipt for either of the two counts', () => {
+  const expired = through('packed', 'sealed', 'sent', 'expired');
+  expect(expired.sealed).toBeUndefined();
+  expect(envelopeIdOf(expired)).not.toBe(START.id);
+  const again = advanceDelivery(
+    expired,
+    { type: 'sealed', sealed: { sizeBytes: 5, manifestSha256: 'cd' } },
+    4,
+  );
+  expect(envelopesOf(again)).toEqual([
+    { id: START.id, manifestSha256: 'ab' },
+    { id: envelopeIdOf(expired), manifestSha256: 'cd' },
+  ]);
 });

@@ -1,19 +1,10 @@
 import { sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
 import { signAssertion, verifyAssertion } from '../../../src/jmix/assertion.js';
-import {
-  appendToAuditTrail,
-  createdEntry,
-  formatAuditTrail,
-  parseAuditTrail,
-  signAuditEntry,
-  verifyAuditEntry,
-} from '../../../src/jmix/audit-trail.js';
 import { signCompactJws, verifyCompactJws } from '../../../src/jmix/manifest-jws.js';
 import { keyFingerprint } from '../../../src/jmix/raw-keys.js';
 import type { JsonObject } from '../../../src/jmix/strict-json.js';
-import { CREATED_AT_MS, codeOf, ENVELOPE_ID, SIGNER, STRANGER } from './support/sealing.js';
+import { codeOf, SIGNER, STRANGER } from './support/sealing.js';
 
 const PAYLOAD = Buffer.from('{"a":1}');
 const verifyJws = async (text: string | Buffer, key = SIGNER.publicKey) =>
@@ -105,51 +96,5 @@ describe('verifyAssertion', () => {
 
   it('refuses to sign a path that leads nowhere', async () => {
     expect(await codeOf((async () => signAssertion(document, ['nope'], SIGNER.privateKey))())).toBe('FAULT');
-  });
-});
-
-describe('the audit trail', () => {
-  const created = createdEntry({ id: 'org:a', name: 'A' }, CREATED_AT_MS);
-  const stored = {
-    event: 'stored',
-    by: { id: 'org:b' },
-    to: { id: 'org:a' },
-    timestamp: '2026-11-21T08:16:00Z',
-  };
-  const verify = async (
-    entry: Parameters<typeof verifyAuditEntry>[0],
-    key = SIGNER.publicKey,
-    id = ENVELOPE_ID,
-  ) => {
-    verifyAuditEntry(entry, [key], id);
-  };
-
-  it('grows at its end and reads back as written', () => {
-    const entry = signAuditEntry(stored, SIGNER.privateKey, ENVELOPE_ID);
-    const bytes = appendToAuditTrail(formatAuditTrail([created]), [entry]);
-    expect(parseAuditTrail(bytes)).toEqual([created, entry]);
-  });
-
-  it('with a broken entry is ENVELOPE_MALFORMED', async () => {
-    const parse = async () => parseAuditTrail(Buffer.from('{"audit":[{"event":"stored"}]}'));
-    expect(await codeOf(parse())).toBe('ENVELOPE_MALFORMED');
-  });
-
-  it('has entries whose signature binds event, parties, time and envelope', async () => {
-    const entry = signAuditEntry(stored, SIGNER.privateKey, ENVELOPE_ID);
-    expect(await codeOf(verify(entry))).toBeUndefined();
-    for (const change of [
-      { event: 'received' },
-      { by: { id: 'x' } },
-      { to: { id: 'x' } },
-      { timestamp: 'x' },
-    ]) {
-      expect(await codeOf(verify({ ...entry, ...change }))).toBe('ASSERTION_INVALID');
-    }
-    const other = parseEnvelopeId('00000000-0000-4000-8000-000000000000');
-    expect(await codeOf(verify(entry, SIGNER.publicKey, other))).toBe('ASSERTION_INVALID');
-    expect(await codeOf(verify(entry, STRANGER.publicKey))).toBe('SIGNER_NOT_PINNED');
-    expect(await codeOf(verify(created))).toBe('ASSERTION_INVALID');
-    expect(await codeOf(verify(signAuditEntry(stored, SIGNER.privateKey)))).toBe('ASSERTION_INVALID');
   });
 });

@@ -7,6 +7,7 @@ const RULES = { quietSeconds: 60, quietSecondsByModality: { US: 300, CR: 10 }, l
 
 const gathering = (lastAtMs: number, modalities: readonly string[] = ['CT']): Gathering => ({
   instances: new Set(),
+  attachments: new Set(),
   dataSetBytes: 0,
   firstAtMs: 0,
   lastAtMs,

@@ -1,0 +1,191 @@
+/**
+ * One envelope sealed or opened in a process of its own, so that its memory can be seen; or what it is measured
+ * against. Told what by JSON. Ours does what the bridge does from disk to disk: every file and folder is synced, and
+ * what was opened gets its name only when all of it has verified.
+ */
+import { createCipheriv, createHash, randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseEnvelopeId } from '../src/domain/envelope-id.js';
+import { openEnvelopeFolder } from '../src/jmix/envelope-folder.js';
+import { openEnvelope } from '../src/jmix/open.js';
+import {
+  ed25519PrivateKey,
+  ed25519PublicKey,
+  x25519PrivateKey,
+  x25519PublicKey,
+} from '../src/jmix/raw-keys.js';
+import type { PayloadFile } from '../src/jmix/seal.js';
+import { syncFolder, syncTree } from '../src/spool/atomic.js';
+import { createSpool } from '../src/spool/envelope-store.js';
+import { readBytesFrom } from '../src/spool/instance-file.js';
+import { createLayout } from '../src/spool/layout.js';
+import { sealToFolder } from '../src/spool/sealed-envelope.js';
+
+/** Raw keys in base64. */
+export interface EnvelopeKeys {
+  readonly recipient: { readonly privateKey: string; readonly publicKey: string };
+  readonly signer: { readonly privateKey: string; readonly publicKey: string };
+}
+
+export type EnvelopeTask = { readonly keys: EnvelopeKeys; readonly id: string } & (
+  | {
+      readonly act: 'seal';
+      readonly dataDir: string;
+      readonly files: readonly {
+        readonly name: string;
+        readonly sizeBytes: number;
+        readonly path?: string;
+      }[];
+    }
+  | { readonly act: 'open'; readonly envelope: string; readonly out: string }
+  | { readonly act: 'in-memory'; readonly bytes: number }
+  | { readonly act: 'jmix-js-seal'; readonly library: string; readonly study: string; readonly out: string }
+  | { readonly act: 'jmix-js-open'; readonly library: string; readonly envelope: string }
+);
+
+/** Written to standard output. */
+export interface EnvelopeResult {
+  readonly seconds: number;
+  /** Of the whole process, by the kernel. */
+  readonly peakMib: number;
+  /** Where the envelope is. */
+  readonly path?: string;
+}
+
+/** What jmix-js is called with; the parts of it that are used. */
+interface JmixJs {
+  readonly JmixBuilder: {
+    new (): {
+      packageEncryptedToDirectory(
+        study: string,
+        config: unknown,
+        out: string,
+        recipientKey: string,
+      ): Promise<string>;
+      decryptEnvelope(envelope: string, recipientKey: string): Promise<string>;
+    };
+    loadConfig(path: string): Promise<unknown>;
+  };
+}
+
+const PIECE_BYTES = 256 * 1024;
+const MAX_BYTES = 64 * 1024 ** 3;
+const ENTITY = { name: 'Bench', id: 'org:bench', contact: 'bench@example.org' };
+
+const task = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as EnvelopeTask;
+const raw = (text: string) => Buffer.from(text, 'base64');
+const startedAtMs = performance.now();
+const path = await run();
+const result: EnvelopeResult = {
+  seconds: (performance.now() - startedAtMs) / 1000,
+  peakMib: process.resourceUsage().maxRSS / 1024,
+  ...(path === undefined ? {} : { path }),
+};
+process.stdout.write(`${JSON.stringify(result)}\n`);
+
+function run(): Promise<string | undefined> {
+  switch (task.act) {
+    case 'seal':
+      return seal(task);
+    case 'open':
+      return open(task);
+    case 'in-memory':
+      return inMemory(task.bytes);
+    case 'jmix-js-seal':
+      return jmixJsSeal(task);
+    case 'jmix-js-open':
+      return jmixJsOpen(task);
+  }
+}
+
+async function seal({ dataDir, files, id, keys }: EnvelopeTask & { act: 'seal' }): Promise<string> {
+  const layout = createLayout(dataDir);
+  await createSpool(layout);
+  const envelopeId = parseEnvelopeId(id);
+  await sealToFolder(layout, {
+    id: envelopeId,
+    createdAtMs: Date.now(),
+    sender: ENTITY,
+    recipients: [{ entity: ENTITY, key: x25519PublicKey(raw(keys.recipient.publicKey)) }],
+    metadata: { patient: { id: 'BENCH' } },
+    files: files.map(
+      ({ name, sizeBytes, path: source }): PayloadFile => ({
+        name,
+        sizeBytes,
+        open: () => (source === undefined ? madeUp(sizeBytes) : readBytesFrom(source, 0)),
+      }),
+    ),
+    signingKey: ed25519PrivateKey(raw(keys.signer.privateKey)),
+  });
+  return layout.sealedEnvelope(envelopeId);
+}
+
+/** A study larger than any disk would like to hold. */
+async function* madeUp(sizeBytes: number): AsyncGenerator<Buffer, void, undefined> {
+  const piece = Buffer.alloc(PIECE_BYTES, 'not really DICOM ');
+  for (let left = sizeBytes; left > 0; left -= piece.length) yield piece.subarray(0, left);
+}
+
+async function open({ envelope, out, keys }: EnvelopeTask & { act: 'open' }): Promise<string> {
+  const staging = `${out}.staging`;
+  await mkdir(staging, { mode: 0o700 });
+  const folders = new Set<string>();
+  await openEnvelope({
+    source: await openEnvelopeFolder(envelope),
+    recipientKeys: [x25519PrivateKey(raw(keys.recipient.privateKey))],
+    trust: { kind: 'pinned', keys: [ed25519PublicKey(raw(keys.signer.publicKey))] },
+    nowMs: Date.now(),
+    limits: { maxEntries: 200_000, maxBytes: MAX_BYTES },
+    async stage(name) {
+      const file = join(staging, name);
+      const folder = dirname(file);
+      if (!folders.has(folder)) {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        folders.add(folder);
+      }
+      return createWriteStream(file, { flags: 'wx', mode: 0o600 });
+    },
+  });
+  await syncTree(staging);
+  await rename(staging, out);
+  await syncFolder(dirname(out));
+  return out;
+}
+
+/** What one core can do at best: the cipher, and the hash of what comes out of it. */
+async function inMemory(bytes: number): Promise<undefined> {
+  const plain = randomBytes(PIECE_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', randomBytes(32), randomBytes(12), { authTagLength: 16 });
+  const hash = createHash('sha256');
+  for (let left = bytes; left > 0; left -= plain.length) hash.update(cipher.update(plain.subarray(0, left)));
+  cipher.final();
+  hash.digest();
+}
+
+async function loadJmixJs(library: string): Promise<JmixJs> {
+  return (await import(pathToFileURL(join(library, 'dist', 'index.js')).href)) as JmixJs;
+}
+
+async function jmixJsSeal({
+  library,
+  study,
+  out,
+  keys,
+}: EnvelopeTask & { act: 'jmix-js-seal' }): Promise<string> {
+  const { JmixBuilder } = await loadJmixJs(library);
+  const config = await JmixBuilder.loadConfig(join(library, 'samples', 'sample_config.json'));
+  await rm(out, { recursive: true, force: true });
+  return new JmixBuilder().packageEncryptedToDirectory(study, config, out, keys.recipient.publicKey);
+}
+
+async function jmixJsOpen({
+  library,
+  envelope,
+  keys,
+}: EnvelopeTask & { act: 'jmix-js-open' }): Promise<string> {
+  const { JmixBuilder } = await loadJmixJs(library);
+  return new JmixBuilder().decryptEnvelope(envelope, keys.recipient.privateKey);
+}

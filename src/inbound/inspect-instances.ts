@@ -1,0 +1,146 @@
+/**
+ * What the instances of an opened payload say of themselves: which they are, that they are what their names say, and
+ * what their files are besides DICOM (dicom/preamble.ts). Reads headers only. A preamble may be blanked here, which is
+ * the one thing that is ever changed in what a sender signed.
+ */
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isNamedAfterAnother, misnamed, unsafePreamble } from '../dicom/instance-head.js';
+import { foreignPreamble, PREAMBLE_BYTES } from '../dicom/preamble.js';
+import { TAGS } from '../dicom/tags.js';
+import { parseUid, type Uid } from '../domain/uid.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { isErrno } from '../spool/atomic.js';
+import { readInstanceFile } from '../spool/instance-file.js';
+import type { InboundParts } from './parts.js';
+
+/** One instance of an opened envelope. */
+export interface OpenedInstance {
+  /** Below `opened/<id>`. */
+  readonly file: string;
+  readonly sopInstanceUid: Uid;
+  readonly sopClassUid: Uid;
+  readonly transferSyntaxUid: Uid;
+  readonly dataSetOffset: number;
+  readonly dataSetBytes: number;
+  /** Its first 128 bytes were a foreign preamble, and are zeros now. */
+  readonly preambleBlanked?: true;
+}
+
+export interface InspectedInstance extends OpenedInstance {
+  readonly studyInstanceUid: Uid;
+  readonly modality: string;
+}
+
+const WANTED = [TAGS.SOPClassUID, TAGS.SOPInstanceUID, TAGS.Modality, TAGS.StudyInstanceUID];
+const DICOM_FOLDER = 'dicom';
+
+/**
+ * The instances under `<folder>/dicom`, by path.
+ * @throws PAYLOAD_INCONSISTENT when there is none, one cannot be read, two are the same, or one is another than its name
+ *   says; ARCHIVE_UNSAFE for a foreign preamble, where those are refused; CANCELLED on abort
+ */
+export async function inspectInstances(
+  folder: string,
+  preamble: InboundParts['preamble'],
+  signal: AbortSignal,
+): Promise<readonly InspectedInstance[]> {
+  const found: InspectedInstance[] = [];
+  const uids = new Set<Uid>();
+  for (const path of await filesUnder(join(folder, DICOM_FOLDER))) {
+    signal.throwIfAborted();
+    const instance = await inspectInstance(path, path.slice(folder.length + 1), preamble);
+    if (uids.has(instance.sopInstanceUid)) throw inconsistent('two files hold the same SOP Instance UID');
+    uids.add(instance.sopInstanceUid);
+    found.push(instance);
+  }
+  if (found.length === 0) throw inconsistent('the payload holds no instance');
+  return found;
+}
+
+async function inspectInstance(
+  path: string,
+  file: string,
+  preamble: InboundParts['preamble'],
+): Promise<InspectedInstance> {
+  try {
+    const { meta, dataSetBytes, header, foreignPreamble: foreign } = await readInstanceFile(path, WANTED);
+    const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
+    const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
+    if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
+      throw inconsistent('file meta information and data set name different SOP instances');
+    }
+    if (isNamedAfterAnother(file, sopInstanceUid)) throw misnamed();
+    const isForeign = foreign !== undefined && preamble !== 'keep';
+    // Not for the PACS: a C-STORE carries the data set without the preamble. It is for `opened/`, where people and
+    // scripts find whole files that a shell would run.
+    if (isForeign && preamble === 'refuse') throw unsafePreamble(foreign);
+    if (isForeign) await blankPreamble(path);
+    return {
+      file,
+      sopInstanceUid,
+      sopClassUid,
+      transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
+      dataSetOffset: meta.dataSetOffset,
+      dataSetBytes,
+      ...(isForeign ? { preambleBlanked: true } : {}),
+      studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
+      modality: header.string(TAGS.Modality) ?? '',
+    };
+  } catch (error) {
+    if (isGatewayError(error) && error.code === 'DATASET_UNREADABLE') {
+      throw new GatewayError('PAYLOAD_INCONSISTENT', `an instance cannot be read: ${error.message}`, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/**
+ * Blanks the foreign preambles of all Part 10 files under `folder`, whatever else is there; none when there is no such
+ * folder. Safe to run again.
+ */
+export async function blankPreambles(folder: string): Promise<void> {
+  for (const path of await filesUnder(folder)) {
+    const head = await readHead(path);
+    const isPart10 = head.toString('latin1', PREAMBLE_BYTES, PREAMBLE_BYTES + 4) === 'DICM';
+    if (isPart10 && foreignPreamble(head) !== undefined) await blankPreamble(path);
+  }
+}
+
+async function readHead(path: string): Promise<Buffer> {
+  const handle = await open(path, 'r');
+  try {
+    const head = Buffer.alloc(PREAMBLE_BYTES + 4);
+    const { bytesRead } = await handle.read(head, 0, head.length, 0);
+    return head.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Every file, by path. */
+async function filesUnder(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.map(({ parentPath, name }) => join(parentPath, name)).sort();
+}
+
+/** In place, durably, and before the file gets out of staging; the data set is not touched. Safe to run again. */
+async function blankPreamble(path: string): Promise<void> {
+  const handle = await open(path, 'r+');
+  try {
+    await handle.write(Buffer.alloc(PREAMBLE_BYTES), 0, PREAMBLE_BYTES, 0);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function inconsistent(message: string): GatewayError {
+  return new GatewayError('PAYLOAD_INCONSISTENT', message);
+}

@@ -1,0 +1,130 @@
+/**
+ * The envelope of one draft for its recipients: instances and attachments from the spool, each proved while it passes to
+ * have the very bytes that were acknowledged to whoever brought them. Commit point: the rename to `sealed/<id>.JMIX`,
+ * which happens once for each id: two runs that seal side by side end up with one envelope, whoever's it is.
+ */
+import { createHash } from 'node:crypto';
+import type { Attachment } from '../domain/attachment.js';
+import type { Delivery } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Instance } from '../domain/instance.js';
+import type { Peer } from '../domain/peer.js';
+import { GatewayError } from '../errors/gateway-error.js';
+import type { EnvelopeExtensions } from '../jmix/extensions.js';
+import type { Recipient } from '../jmix/recipients.js';
+import type { PayloadFile } from '../jmix/seal.js';
+import { isErrno } from '../spool/atomic.js';
+import { placeFolder } from '../spool/envelope-store.js';
+import { fileSize, readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
+import { type CommitFolder, sealToFolder } from '../spool/sealed-envelope.js';
+import type { Draft } from './pack.js';
+import { pairingTestFile } from './pairing-test.js';
+import type { OutboundParts } from './parts.js';
+import { sealForOpenpgp } from './seal-openpgp.js';
+
+/**
+ * @param id of the envelope
+ * @param peers at least one, all of the same dialect
+ * @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when a peer has no encryption key, and what sealing throws
+ */
+export async function sealStudy(
+  parts: OutboundParts,
+  id: EnvelopeId,
+  peers: readonly Peer[],
+  delivery: Delivery,
+  draft: Draft,
+  signal: AbortSignal,
+): Promise<void> {
+  const files: PayloadFile[] = [];
+  for (const instance of draft.instances) {
+    files.push(
+      await instanceFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance),
+    );
+  }
+  for (const attachment of draft.attachments) {
+    files.push(
+      await attachmentFile(parts.layout.attachment(delivery.studyKey, attachment.sha256), attachment),
+    );
+  }
+  if (delivery.purpose === 'pairing-test') files.push(pairingTestFile(parts.site.id, delivery.peerId));
+  const nowMs = parts.clock.now();
+  const contents = {
+    id,
+    createdAtMs: nowMs,
+    sender: parts.site,
+    ...(delivery.classification === undefined ? {} : { classification: delivery.classification }),
+    extensions: { ...delivery.extensions, ...ownExtension(parts, peers) },
+    // In the sealed part, not in the manifest: it is nobody's business on the way which envelopes belong together.
+    metadata: { ...draft.metadata, extensions: { drawbridge: sealedExtension(delivery) } },
+    files,
+    signingKey: parts.keys.signing.privateKey,
+    ...(parts.assertionMs === undefined ? {} : { assertionExpiresAtMs: nowMs + parts.assertionMs }),
+    signal,
+  };
+  const commit: CommitFolder = (_layout, from, to) => placeFolder(from, to);
+  const [peer] = peers;
+  // Such a peer shares no envelope.
+  if (peer?.seal === 'openpgp') return sealForOpenpgp(parts, peer, contents, commit);
+  const recipients = peers.map(recipientOf);
+  await sealToFolder(parts.layout, { ...contents, dialect: peer?.dialect ?? 'canon', recipients }, commit);
+}
+
+function recipientOf({ id, name, contact, encryptionKey }: Peer): Recipient {
+  if (encryptionKey === undefined) {
+    throw new GatewayError('PEER_REFUSED', `the peer ${id} has no encryption key in the config`);
+  }
+  return { entity: { id, name, contact }, key: encryptionKey };
+}
+
+/** Word of new keys, for those whose software can take it. */
+function ownExtension({ keys }: OutboundParts, peers: readonly Peer[]): EnvelopeExtensions {
+  const isOurKind = peers.every(({ dialect }) => (dialect ?? 'canon') === 'canon');
+  return isOurKind ? { drawbridge: { announcements: keys.announcements } } : {};
+}
+
+function sealedExtension({ priority, addendumTo }: Delivery): Readonly<Record<string, string>> {
+  return {
+    priority: priority ?? 'routine',
+    ...(addendumTo === undefined ? {} : { addendum_to: addendumTo }),
+  };
+}
+
+async function instanceFile(path: string, instance: Instance): Promise<PayloadFile> {
+  const { meta, dataSetBytes } = await readInstanceMeta(path);
+  if (dataSetBytes !== instance.dataSetBytes) throw corrupt('instance');
+  return {
+    name: `dicom/${instance.sopInstanceUid}.dcm`,
+    sizeBytes: meta.dataSetOffset + dataSetBytes,
+    open: () => proved(path, meta.dataSetOffset, instance.sha256, 'instance'),
+  };
+}
+
+async function attachmentFile(path: string, { name, sizeBytes, sha256 }: Attachment): Promise<PayloadFile> {
+  const size = await fileSize(path).catch((error: unknown) => {
+    throw isErrno(error, 'ENOENT') ? corrupt('attachment') : error;
+  });
+  if (size !== sizeBytes) throw corrupt('attachment');
+  return { name, sizeBytes, open: () => proved(path, 0, sha256, 'attachment') };
+}
+
+/** The file's bytes; fails at the end if those from `offset` on are not the ones that were acknowledged. */
+async function* proved(
+  path: string,
+  offset: number,
+  sha256: string,
+  what: 'instance' | 'attachment',
+): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256');
+  let position = 0;
+  for await (const chunk of readBytesFrom(path, 0)) {
+    const skip = Math.max(0, offset - position);
+    if (skip < chunk.length) hash.update(skip === 0 ? chunk : chunk.subarray(skip));
+    position += chunk.length;
+    yield chunk;
+  }
+  if (hash.digest('hex') !== sha256) throw corrupt(what);
+}
+
+function corrupt(what: 'instance' | 'attachment'): GatewayError {
+  return new GatewayError('SPOOL_CORRUPT', `a stored ${what} no longer has the bytes that were acknowledged`);
+}

@@ -1,0 +1,94 @@
+/**
+ * How a bridge hears of new keys of its peers: by statements that envelopes and receipts carry, by asking the peer itself
+ * when something is signed by a key that nobody knows, and by asking each now and then. Whatever goes wrong, what was known
+ * before stays.
+ */
+import { setTimeout } from 'node:timers/promises';
+import { isGatewayError } from '../errors/gateway-error.js';
+import type { Log } from '../observe/log.js';
+import { parseJwks } from './jwks.js';
+import type { PeerBook } from './peer-book.js';
+import type { KnownPeer } from './peers.js';
+
+/** Keys are rotated once a year, and announced anyway. */
+const ASK_ANYWAY_MS = 24 * 3_600_000;
+/** Above what one fetch may take; who asked has died when there is no answer by then. */
+const LONGEST_ANSWER_MS = 30_000;
+const LOOK_EVERY_MS = 100;
+
+export interface KeyNews {
+  /** Statements that something of this peer carries. @returns false when they bring nothing new */
+  learn(peerId: string, announcements: readonly string[]): Promise<boolean>;
+  /** Asks a peer for its published keys, unless that was done a short while ago. @returns false when that brings nothing new */
+  ask(peerId: string, signal?: AbortSignal): Promise<boolean>;
+  /** Asks each peer that has not been asked for a day. */
+  askAll(signal: AbortSignal): Promise<void>;
+}
+
+/** The document that a peer publishes, from where the config or a pairing says; ends within a time of its own. */
+export type FetchKeySet = (peer: KnownPeer, url: string, signal?: AbortSignal) => Promise<Buffer>;
+
+export function createKeyNews(
+  book: PeerBook,
+  fetchKeySet: FetchKeySet,
+  { log, now }: { readonly log: Log; readonly now: () => number },
+): KeyNews {
+  const ask = async (peerId: string, signal?: AbortSignal): Promise<boolean> => {
+    const known = book.known().find(({ peer }) => peer.id === peerId);
+    const url = known === undefined ? undefined : keySetUrl(known);
+    if (known === undefined || url === undefined) return false;
+    if (!(await book.claimAsking(peerId))) return untilAnswered(book, peerId, now, signal);
+    try {
+      const bytes = await fetchKeySet(known, url, signal);
+      return await book.learnPublished(peerId, parseJwks(bytes));
+    } catch (error) {
+      const reason = isGatewayError(error) ? `${error.code}: ${error.message}` : String(error);
+      log.warn({ event: 'peer.keys_not_fetched', peer: peerId, reason });
+      await book.noteUnpublished(peerId, reason);
+      return false;
+    }
+  };
+  return {
+    learn: (peerId, announcements) => book.learn(peerId, announcements),
+    ask,
+    async askAll(signal) {
+      for (const { peer, record } of book.known()) {
+        if (signal.aborted) return;
+        if (now() - (record.published?.askedAtMs ?? 0) >= ASK_ANYWAY_MS) await ask(peer.id, signal);
+      }
+    },
+  };
+}
+
+/**
+ * Somebody has asked a short while ago. What waits for the same answer, in whichever process, must not be judged before it.
+ * @returns false when it came before, or does not come
+ */
+async function untilAnswered(
+  book: PeerBook,
+  peerId: string,
+  now: () => number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const published = () => book.known().find(({ peer }) => peer.id === peerId)?.record.published;
+  const isUnderWay = () => {
+    const { askedAtMs = 0, cameAtMs = 0, error } = published() ?? {};
+    const isOpen = error === undefined && cameAtMs < askedAtMs && now() - askedAtMs < LONGEST_ANSWER_MS;
+    return isOpen && signal?.aborted !== true;
+  };
+  if (!isUnderWay()) return false;
+  while (isUnderWay()) {
+    await setTimeout(LOOK_EVERY_MS);
+    await book.refresh();
+  }
+  return published()?.error === undefined;
+}
+
+/** Undefined where the config wants none, or the peer cannot be called. */
+function keySetUrl({ entry, peer }: KnownPeer): string | undefined {
+  if (entry.jwks === 'off') return undefined;
+  return (
+    entry.jwksUrl ??
+    (peer.url === undefined ? undefined : `${peer.url.replace(/\/+$/, '')}/.well-known/jwks.json`)
+  );
+}

@@ -1,0 +1,117 @@
+/**
+ * The keys that a peer publishes (JWKS, RFC 7517) become part of its record. That they came over TLS from where the config
+ * or the pairing says is not enough, unless the config says that it is: what nobody vouches for is offered, that is shown,
+ * and used only after a person has accepted it.
+ */
+import { GatewayError } from '../errors/gateway-error.js';
+import { rawPublicKey } from '../jmix/raw-keys.js';
+import type { KeySet } from './jwks.js';
+import { judgeKeys } from './peer-keys.js';
+import { type LearnContext, type Learned, learnStatements } from './peer-learn.js';
+import type { LearnedKey, PeerRecord } from './peer-record.js';
+
+const MAX_OFFERED = 16;
+
+/** Pure; see `learnStatements`. */
+export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnContext): Learned {
+  const { entry, nowMs } = context;
+  const told =
+    entry.jwks === 'off' ? { record, news: [] } : learnStatements(record, set.announcements, context);
+  const { known } = judgeKeys(entry, told.record, context);
+  const revoked = new Set(told.record.revoked.map(({ kid }) => kid));
+  const strangers = set.keys
+    .filter(({ kid }) => !known.has(kid) && !revoked.has(kid) && !context.foreign.has(kid))
+    .slice(0, MAX_OFFERED)
+    .map(({ kid, purpose, key }) => ({ kid, purpose, key: rawPublicKey(key).toString('base64') }));
+  const next = {
+    ...told.record,
+    published: { askedAtMs: told.record.published?.askedAtMs ?? nowMs, cameAtMs: nowMs },
+  };
+
+  if (entry.jwks === 'tls') {
+    const learned = strangers.map((each) => learnedFrom(each, 'tls', next, context));
+    return {
+      record: {
+        ...next,
+        keys: [...next.keys, ...learned],
+        superseded: withdrawn(next, set, nowMs),
+        offered: [],
+      },
+      news: [
+        ...told.news,
+        ...learned.map(
+          ({ kid, purpose, source }) => ({ event: 'peer.key_learned', kid, purpose, source }) as const,
+        ),
+      ],
+    };
+  }
+  const before = new Map(next.offered.map((each) => [each.kid, each]));
+  const offered = strangers.map((each) => before.get(each.kid) ?? { ...each, firstSeenMs: nowMs });
+  return {
+    record: { ...next, offered },
+    news: [
+      ...told.news,
+      ...offered
+        .filter(({ kid }) => !before.has(kid))
+        .map(({ kid, purpose }) => ({ event: 'peer.key_offered', kid, purpose }) as const),
+    ],
+  };
+}
+
+/**
+ * An offered key counts from now on, on a person's word.
+ * @throws KEY_UNREADABLE when no such key is offered, KEY_REVOKED
+ */
+export function acceptOffered(record: PeerRecord, kid: string, context: LearnContext): PeerRecord {
+  if (record.revoked.some((each) => each.kid === kid)) {
+    throw new GatewayError('KEY_REVOKED', `${record.id} has revoked the key ${kid}`);
+  }
+  const offer = record.offered.find((each) => each.kid === kid);
+  if (offer === undefined) {
+    throw new GatewayError(
+      'KEY_UNREADABLE',
+      `${record.id} offers no key ${kid}; see \`drawbridge peers show\``,
+    );
+  }
+  return {
+    ...record,
+    keys: [
+      ...record.keys.filter((each) => each.kid !== kid),
+      learnedFrom(offer, 'accepted', record, context),
+    ],
+    offered: record.offered.filter((each) => each !== offer),
+  };
+}
+
+function learnedFrom(
+  { kid, purpose, key }: Pick<LearnedKey, 'kid' | 'purpose' | 'key'>,
+  source: 'tls' | 'accepted',
+  record: PeerRecord,
+  context: LearnContext,
+): LearnedKey {
+  const { encryption } = judgeKeys(context.entry, record, context);
+  // On the word of TLS alone, nothing takes the place of what somebody wrote into the config.
+  const isReplacing = purpose === 'encryption' && !(source === 'tls' && encryption?.source === 'config');
+  return {
+    kid,
+    purpose,
+    key,
+    source,
+    learnedAtMs: context.nowMs,
+    issuedAtMs: context.nowMs,
+    ...(isReplacing && encryption !== undefined ? { insteadOf: encryption.kid } : {}),
+  };
+}
+
+/** Signing keys that count because they were published, and no longer are: as if a successor had been announced. */
+function withdrawn(record: PeerRecord, set: KeySet, nowMs: number): PeerRecord['superseded'] {
+  const isPublished = (kid: string) => set.keys.some((each) => each.kid === kid);
+  const gone = record.keys.filter(
+    ({ kid, source, purpose }) =>
+      source === 'tls' &&
+      purpose === 'signing' &&
+      !isPublished(kid) &&
+      !record.superseded.some((each) => each.kid === kid),
+  );
+  return [...record.superseded, ...gone.map(({ kid }) => ({ kid, atMs: nowMs }))];
+}

@@ -1,0 +1,106 @@
+/** Two bridges that know nobody, and two operators: paired by the command line, then a study goes from one to the other. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { makeStudy } from '../../samples/make-studies.mjs';
+import { makeBridge, type TestBridge } from '../support/bridge.js';
+import { type Storescp, startStorescp, storescu } from '../support/dcmtk.js';
+import { runProcess } from '../support/processes.js';
+import { describeWith } from '../support/tools.js';
+import { until } from '../support/until.js';
+
+const LONG_MS = 120_000;
+const LAUNCHER = fileURLToPath(new URL('../../dist/src/cli/launch.js', import.meta.url));
+
+interface Said {
+  readonly ok: boolean;
+  readonly code?: string;
+  readonly state?: string;
+  readonly words?: string;
+  readonly peer?: { readonly id: string };
+  readonly tests?: unknown;
+}
+
+/** What the command says, as a script hears it. */
+async function pair(bridge: TestBridge, ...args: readonly string[]): Promise<Said> {
+  const config = join(bridge.folder, 'drawbridge.yaml');
+  const { output } = await runProcess({
+    command: process.execPath,
+    args: [LAUNCHER, 'pair', ...args, '--config', config, '--json'],
+    timeoutMs: LONG_MS,
+  });
+  const line = output.split('\n').find((each) => each.startsWith('{'));
+  if (line === undefined) throw new Error(output);
+  return JSON.parse(line) as Said;
+}
+
+describeWith(['dcmtk', 'redis'], 'two bridges that know nobody', () => {
+  let a: TestBridge;
+  let b: TestBridge;
+  let pacs: Storescp;
+  let files: string;
+
+  beforeAll(async () => {
+    files = await mkdtemp(join(tmpdir(), 'drawbridge-files-'));
+    pacs = await startStorescp();
+    [a, b] = await Promise.all([makeBridge('site-a'), makeBridge('site-b')]);
+    await b.configure({
+      pacs: [{ name: 'main', aeTitle: pacs.aeTitle, host: '127.0.0.1', port: pacs.port }],
+    });
+    await Promise.all([a.start(), b.start()]);
+  }, LONG_MS);
+
+  afterAll(async () => {
+    await Promise.all([a?.remove(), b?.remove(), pacs?.stop()]);
+    await rm(files, { recursive: true, force: true });
+  }, LONG_MS);
+
+  it(
+    'are paired by six words, prove it by test envelopes both ways, and a route may name the new peer',
+    async () => {
+      const address = `https://127.0.0.1:${b.httpsPort}`;
+      expect(await pair(a, address)).toMatchObject({ ok: false, code: 'PAIRING_FAILED' });
+
+      const waiting = pair(b, '--host', '127.0.0.1');
+      await until(async () => (await b.get<{ state: string }>('/api/pairing')).state === 'waiting', {
+        what: 'site-b waits',
+      });
+      const atA = await pair(a, address, '--host', '127.0.0.1');
+      const atB = await waiting;
+      expect(atA).toMatchObject({ ok: true, state: 'comparing', peer: { id: 'site-b' } });
+      expect(atB).toMatchObject({ ok: true, state: 'comparing', peer: { id: 'site-a' }, words: atA.words });
+
+      const words = atA.words ?? '';
+      const ends = await Promise.all([pair(a, '--words', words), pair(b, '--words', words)]);
+      for (const end of ends) {
+        expect(end).toMatchObject({
+          ok: true,
+          state: 'paired',
+          confirmed: true,
+          tests: { sent: { state: 'verified' }, received: true },
+        });
+      }
+      expect(await a.deliveries()).toMatchObject([{ purpose: 'pairing-test', state: 'verified' }]);
+      expect(await b.receptions()).toMatchObject([{ purpose: 'pairing-test', state: 'confirmed' }]);
+      expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: true, state: 'verified' });
+
+      await a.stop();
+      await a.configure({ routes: [{ to: ['site-b'] }] });
+      await a.start();
+      const made = await makeStudy({ kind: 'ct', out: join(files, 'ct'), slices: 2, rows: 32 });
+      await storescu(
+        made.map(({ path }) => path),
+        { port: a.dimsePort, args: ['-xe'] },
+      );
+      const isThere = async () =>
+        (await a.deliveries()).some(
+          ({ state, instanceCount }) => state === 'verified' && instanceCount === 2,
+        );
+      await until(isThere, { timeoutMs: LONG_MS, what: 'the study is verified' });
+      expect(await readdir(pacs.receivedFolder)).toHaveLength(made.length);
+    },
+    LONG_MS,
+  );
+});

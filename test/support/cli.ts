@@ -1,0 +1,35 @@
+/** The `drawbridge` command in this process: what it prints, and its exit code. */
+import { vi } from 'vitest';
+import { main } from '../../src/cli/main.js';
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function drawbridge(...args: readonly string[]): Promise<CliResult> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
+      written[name] += String(chunk);
+      return true;
+    }),
+  );
+  const before = process.exitCode;
+  try {
+    process.exitCode = undefined;
+    return { code: await main(args), ...written };
+  } finally {
+    process.exitCode = before;
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+/** The one JSON object that a command prints with `--json`. */
+export async function drawbridgeJson(
+  ...args: readonly string[]
+): Promise<Record<string, unknown> & { exit: number }> {
+  const { code, stdout } = await drawbridge(...args, '--json');
+  return { ...(JSON.parse(stdout) as Record<string, unknown>), exit: code };
+}
