@@ -1,4 +1,5 @@
 /** A receipt beside the manifest and the audit trail that it belongs to. */
+import { plainText } from '../domain/plain-text.js';
 import { isGatewayError } from '../errors/gateway-error.js';
 import { type AuditEntry, parseAuditTrail } from '../jmix/audit-trail.js';
 import type { KnownKey } from '../jmix/custody.js';
@@ -36,12 +37,9 @@ export async function checkReceipt(
   const subject = { envelopeId: manifest.id, manifestSha256: manifest.sha256 };
   const bound = boundKeys(known, receipt.receiver.id, keyFingerprint(key));
   const custody = judgeReceiptTrail(receipt, readableTrail(start), subject, bound);
-  if (custody.state === 'broken') {
-    checks.fail(
-      'receipt_custody',
-      'CUSTODY_BROKEN',
-      `audit trail of the receipt: ${custody.problem ?? 'is broken'}`,
-    );
+  if (custody.result === 'failed') {
+    const problem = custody.problem ?? `step ${(custody.brokenAt ?? 0) + 1} does not hold`;
+    checks.fail('receipt_custody', 'CUSTODY_BROKEN', `the audit trail in the receipt: ${problem}`);
   } else {
     checks.note('receipt_custody', custody.result);
   }
@@ -87,7 +85,7 @@ export function receiptLine({ receipt, key, pinned }: CheckedReceipt): string {
   const what =
     receipt.outcome === 'stored'
       ? `stored, ${receipt.instances.length} instances`
-      : `refused: ${receipt.reason?.code ?? 'no reason given'}`;
+      : `refused: ${plainText(receipt.reason?.code ?? 'no reason given')}`;
   const by = `signed by ${shortFingerprint(keyFingerprint(key))}${pinned ? '' : ' (not one of your keys)'}`;
   return `receipt    ${what}, ${receipt.issued_at}, ${by}`;
 }

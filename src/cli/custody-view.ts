@@ -33,7 +33,7 @@ export function custodyLines({ steps, brokenAt }: Custody): readonly string[] {
   });
 }
 
-function standingText({ signature, signedBy, signer, chained }: CustodyStep): string {
+function standingText({ signature, signedBy, signer, chained, standing }: CustodyStep): string {
   const key = signedBy === undefined ? '' : ` by ${shortFingerprint(signedBy)}`;
   switch (signature) {
     case 'absent':
@@ -41,7 +41,9 @@ function standingText({ signature, signedBy, signer, chained }: CustodyStep): st
     case 'failed':
       return `its signature${key} does not fit what stands here, or what stands before it`;
     case 'partial':
-      return `signed${key}, but not all of it: a claim`;
+      return standing === 'broken'
+        ? `signed${key}, and something was put into it afterwards`
+        : `signed${key}, but not all of it: a claim`;
     case 'ok': {
       const links = chained ? 'chained to all before it' : 'not chained: a claim';
       return `signed${key}, ${SIGNER_TEXT[signer ?? 'unknown']}; ${links}`;

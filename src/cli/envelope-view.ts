@@ -1,6 +1,6 @@
 /** What a manifest says, for people and for programs: the same members in every command that reads an envelope. */
 import { formatTimestamp } from '../domain/clock.js';
-import { CANON, type DialectName, JS, RS } from '../jmix/dialect.js';
+import { type DialectName, JS, RS } from '../jmix/dialect.js';
 import type { EnvelopeSource } from '../jmix/envelope-folder.js';
 import type { Manifest } from '../jmix/manifest.js';
 import type { EnvelopeChecks } from '../jmix/open.js';
@@ -45,12 +45,7 @@ export function formsJson(checks: Partial<EnvelopeChecks>) {
 /** As far as it shows before the payload is opened: `canon` and `php` cannot be told apart then; null when it does not. */
 export function visibleDialect(manifest: Manifest, { payload }: EnvelopeSource): DialectName | null {
   if (manifest.keys === 'js') return JS.name;
-  if (
-    payload.kind === 'sealed' &&
-    payload.name === RS.sealedFileName &&
-    payload.name !== CANON.sealedFileName
-  )
-    return RS.name;
+  if (payload.kind === 'sealed' && payload.name === RS.sealedFileName) return RS.name;
   return null;
 }
 

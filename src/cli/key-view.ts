@@ -77,7 +77,11 @@ function timeOf(atMs: number | undefined): string | null {
   return atMs === undefined ? null : formatTimestamp(atMs);
 }
 
-async function formOf(folder: string, ring: KeyRing, { kid, purpose }: KeyGeneration): Promise<'encrypted' | 'clear'> {
+async function formOf(
+  folder: string,
+  ring: KeyRing,
+  { kid, purpose }: KeyGeneration,
+): Promise<'encrypted' | 'clear'> {
   const path = ring.revision === 0 ? presentPath(folder, purpose) : generationPath(folder, kid);
   return isEncryptedKey(await readFile(path, 'latin1')) ? 'encrypted' : 'clear';
 }

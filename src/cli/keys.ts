@@ -2,6 +2,7 @@
  * `drawbridge keys`: our own keys, generation by generation. Works on the data folder, whether or not the bridge runs; one
  * that runs picks up what has changed.
  */
+import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { KEY_DISK } from '../compose/key-disk.js';
 import { loadSettings } from '../config/load.js';
@@ -14,7 +15,7 @@ import { createLayout, type Layout } from '../spool/layout.js';
 import { type ChangeContext, retireKey, revokeKeys, rotateKeys } from '../trust/key-change.js';
 import { type Passphrase, passphraseFrom, readPassphrase } from '../trust/key-encryption.js';
 import { protectKeys } from '../trust/key-protection.js';
-import { announcementsAt, type KeyRing } from '../trust/key-ring.js';
+import { announcementsAt, type KeyRing, newestRevision, readRing } from '../trust/key-ring.js';
 import {
   changeKeys,
   KEY_PURPOSES,
@@ -53,11 +54,18 @@ export function keysCommand(): Command {
 
   verb('list', 'every generation of our keys').action(async (options: Options) => {
     const own = open(options);
-    const { ring } = await loadKeys(own.folder, own.context.nowMs);
+    const revision = await newestRevision(own.folder.path);
+    const ring =
+      revision === 0
+        ? (await loadKeys(own.folder, own.context.nowMs)).ring
+        : await readRing(own.folder.path, revision);
     await report(options, own, ring, {}, []);
   });
 
-  verb('rotate', 'make new keys; the old signing key vouches for them, the old encryption key opens for a while yet')
+  verb(
+    'rotate',
+    'make new keys; the old signing key vouches for them, the old encryption key opens for a while yet',
+  )
     .option('--encryption', 'the encryption key; without either option both')
     .option('--signing', 'the signing key')
     .action(async (options: Options & { encryption?: boolean; signing?: boolean }) => {
@@ -109,25 +117,32 @@ export function keysCommand(): Command {
       );
     });
 
-  verb('encrypt', 'put our private keys under the passphrase of keys.passphraseFile, or from an old one under it')
+  verb(
+    'encrypt',
+    'put our private keys under the passphrase of keys.passphraseFile, or from an old one under it',
+  )
     .option('--old-passphrase-file <file>', 'the passphrase that they are under so far')
     .action(async (options: Options & { oldPassphraseFile?: string }) => {
       const own = open(options);
       const to = await own.passphrase();
       if (to === undefined) {
-        throw new GatewayError('REQUEST_INVALID', 'expected keys.passphraseFile in the config: it names the passphrase');
+        throw new GatewayError(
+          'REQUEST_INVALID',
+          'expected keys.passphraseFile in the config: it names the passphrase',
+        );
       }
       const { oldPassphraseFile: old } = options;
       const from = old === undefined ? undefined : await readPassphrase(old, '--old-passphrase-file');
       await protect(options, own, { to, from });
     });
 
-  verb('decrypt', 'take our private keys out of the passphrase; then remove keys.passphraseFile from the config').action(
-    async (options: Options) => {
-      const own = open(options);
-      await protect(options, own, { to: undefined, from: await own.passphrase() });
-    },
-  );
+  verb(
+    'decrypt',
+    'take our private keys out of the passphrase; then remove keys.passphraseFile from the config',
+  ).action(async (options: Options) => {
+    const own = open(options);
+    await protect(options, own, { to: undefined, from: await own.passphrase() });
+  });
   return keys.addCommand(openpgpKeysCommand());
 }
 
@@ -148,7 +163,8 @@ function open(options: Options): OwnKeys {
   };
 }
 
-function change(own: OwnKeys, plan: (loaded: LoadedKeys) => KeyChange | undefined): Promise<KeyRing> {
+async function change(own: OwnKeys, plan: (loaded: LoadedKeys) => KeyChange | undefined): Promise<KeyRing> {
+  await assertOwner(own.folder.path);
   return changeKeys(own.folder, KEY_DISK, own.context.nowMs, plan);
 }
 
@@ -157,12 +173,24 @@ async function protect(
   { layout, context }: OwnKeys,
   protection: Parameters<typeof protectKeys>[1],
 ): Promise<void> {
+  await assertOwner(layout.keys);
   const changed = await protectKeys(layout.keys, protection, KEY_DISK, context.nowMs);
   const word = protection.to === undefined ? 'in the clear' : 'under the passphrase';
   printResult(
     options,
     { changed },
     changed.length === 0 ? `all keys are ${word} already` : `now ${word}:\n  ${changed.join('\n  ')}`,
+  );
+}
+
+/** What root writes, the bridge could not read: it would not start again. */
+async function assertOwner(folder: string): Promise<void> {
+  const owner = (await stat(folder).catch(() => undefined))?.uid;
+  const self = process.getuid?.();
+  if (owner === undefined || self === undefined || self === owner) return;
+  throw new GatewayError(
+    'REQUEST_INVALID',
+    `the keys belong to the user ${owner}, expected to be run as that user, got ${self}: ${folder}`,
   );
 }
 

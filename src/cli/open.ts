@@ -8,6 +8,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { blankPreambles } from '../inbound/inspect-instances.js';
 import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
+import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
 import { syncTree } from '../spool/atomic.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
 import { formsJson, manifestJson } from './envelope-view.js';
@@ -40,38 +41,40 @@ export function openCommand(): Command {
     .addOption(passphraseOption())
     .requiredOption('--out <dir>', 'folder for the payload; must be empty or missing')
     .option('--json', 'one JSON object on standard output');
-  return addOpenpgpOptions(addTrustOptions(command)).action(async (envelope: string, options: OpenOptions) => {
-    const out = resolve(options.out);
-    const madeOut = await ensureEmpty(out);
-    const scratch = join(out, `.opening-${randomUUID()}`);
-    try {
-      const opened = await withScratch(scratch, () => openInto(envelope, out, scratch, options));
-      const files = opened.files.map(({ file, sha256, sizeBytes }) => ({
-        file,
-        sha256,
-        size_bytes: sizeBytes,
-      }));
-      const instances = files.filter(({ file }) => file.startsWith('dicom/')).length;
-      printResult(
-        options,
-        {
-          ...manifestJson(opened.manifest),
-          dialect: opened.dialect,
-          instances,
-          signed_by: opened.signedBy ?? null,
-          payload_signed: opened.payloadCovered,
-          manifest_signed: opened.manifestCovered,
-          checks: formsJson(opened.checks),
-          unknown_fields: opened.unknownMembers,
-          files,
-        },
-        `${out}: ${instances} instances, ${files.length} files`,
-      );
-    } catch (error) {
-      if (madeOut) await rmdir(out).catch(() => undefined);
-      throw error;
-    }
-  });
+  return addOpenpgpOptions(addTrustOptions(command)).action(
+    async (envelope: string, options: OpenOptions) => {
+      const out = resolve(options.out);
+      const madeOut = await ensureEmpty(out);
+      const scratch = join(out, `.opening-${randomUUID()}`);
+      try {
+        const opened = await withScratch(scratch, () => openInto(envelope, out, scratch, options));
+        const files = opened.files.map(({ file, sha256, sizeBytes }) => ({
+          file,
+          sha256,
+          size_bytes: sizeBytes,
+        }));
+        const instances = files.filter(({ file }) => file.startsWith('dicom/')).length;
+        printResult(
+          options,
+          {
+            ...manifestJson(opened.manifest),
+            dialect: opened.dialect,
+            instances,
+            signed_by: opened.signedBy ?? null,
+            payload_signed: opened.payloadCovered,
+            manifest_signed: opened.manifestCovered,
+            checks: formsJson(opened.checks),
+            unknown_fields: opened.unknownMembers,
+            files,
+          },
+          `${out}: ${instances} instances, ${files.length} files`,
+        );
+      } catch (error) {
+        if (madeOut) await rmdir(out).catch(() => undefined);
+        throw error;
+      }
+    },
+  );
 }
 
 async function openInto(
@@ -110,7 +113,7 @@ async function openInto(
       async stage(name) {
         const path = join(staging, name);
         await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-        return createWriteStream(path, { flags: 'wx', mode: 0o600 });
+        return createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
       },
     });
     if (options.preamble === 'blank') await blankPreambles(join(staging, 'dicom'));

@@ -77,23 +77,34 @@ export async function unpackOpenpgp(
     async consume(plaintext) {
       const mediaType = detectMediaType(await peekHead(plaintext, MAGIC_BYTES));
       if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
-        throw new GatewayError('ENVELOPE_MALFORMED', 'the OpenPGP message holds no envelope: tar, tar.gz or zip');
+        throw new GatewayError(
+          'ENVELOPE_MALFORMED',
+          'the OpenPGP message holds no envelope: tar, tar.gz or zip',
+        );
       }
       const scratchFile = join(scratch, 'envelope.zip');
       await unpackEnvelopeArchive(plaintext, mediaType, folder, limits, { scratchFile });
     },
   });
   const openpgpSigner = signerOf(signatures, {
-    pinned: (options.openpgpSigner ?? []).map((text) => text.replaceAll(/[\s:]/g, '').toUpperCase()),
+    pinned: (options.openpgpSigner ?? []).map(toFingerprint),
     allowUnsigned: options.allowUnsigned === true,
   });
   return openpgpSigner === undefined ? {} : { openpgpSigner };
 }
 
+/** As people write it, to upper hex. */
+export function toFingerprint(text: string): string {
+  return text.replaceAll(/[\s:]/g, '').toUpperCase();
+}
+
 /** `--openpgp-signer` vouches for a message alone. @throws REQUEST_INVALID where it is asked for another envelope */
 export function assertNoOpenpgpSigner({ openpgpSigner }: Pick<OpenpgpOptions, 'openpgpSigner'>): void {
   if (openpgpSigner === undefined) return;
-  throw new GatewayError('REQUEST_INVALID', 'the envelope is no OpenPGP message: --openpgp-signer says nothing of it');
+  throw new GatewayError(
+    'REQUEST_INVALID',
+    'the envelope is no OpenPGP message: --openpgp-signer says nothing of it',
+  );
 }
 
 /** What the signatures within say, or that over all of it. */

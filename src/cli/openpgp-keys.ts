@@ -21,7 +21,10 @@ export function openpgpKeysCommand(): Command {
   return new Command('openpgp')
     .description('show our OpenPGP key; the first time, make one')
     .addOption(configOption())
-    .option('--import <file>', 'take a private key that was made elsewhere, as `gpg --export-secret-keys` writes it')
+    .option(
+      '--import <file>',
+      'take a private key that was made elsewhere, as `gpg --export-secret-keys` writes it',
+    )
     .option('--new', 'make another key; it signs from now on, and the old one still opens what comes')
     .option('--expires <when>', 'for a new key: 2y, or 2030-12-31; without it the key never expires')
     .option('--export', 'print the public key for partners')

@@ -2,7 +2,7 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PlainEnvelope, PlainEnvelopeRequest } from '../jmix/plain-envelope.js';
+import type { PlainEnvelopeRequest } from '../jmix/plain-envelope.js';
 import { encryptMessage } from '../openpgp/encrypt.js';
 import type { Gnupg } from '../openpgp/home.js';
 import { ownKey } from '../openpgp/own-key.js';
@@ -11,7 +11,6 @@ import { syncFolder } from '../spool/atomic.js';
 
 /**
  * @param fingerprints of the receivers' primary keys
- * @returns the path of the message
  * @throws what `sealMessage` throws; OPENPGP_UNAVAILABLE when the home has no key of ours
  */
 export async function sealToMessage(
@@ -19,7 +18,7 @@ export async function sealToMessage(
   fingerprints: readonly string[],
   contents: Omit<PlainEnvelopeRequest, 'archiveSink'>,
   out: string,
-): Promise<PlainEnvelope & { readonly path: string }> {
+): Promise<{ readonly path: string; readonly sizeBytes: number }> {
   const path = join(out, `${contents.id}.JMIX.tar.gpg`);
   const part = `${path}.part`;
   const { fingerprint: signer } = await ownKey(gnupg);
@@ -30,7 +29,7 @@ export async function sealToMessage(
     const sealed = await sealMessage({ encrypt }, { ...contents, fingerprints, messageSink });
     await rename(part, path);
     await syncFolder(out);
-    return { ...sealed, path };
+    return { path, sizeBytes: sealed.archiveSizeBytes };
   } catch (error) {
     await rm(part, { force: true });
     throw error;

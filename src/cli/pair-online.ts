@@ -25,7 +25,9 @@ export async function pairOverBridge(options: PairOptions, url: string | undefin
     : api.post('/api/pairing/call', { url, host }))) as PairingView;
   if (begun.state === 'waiting') {
     const until = new Date(begun.endsAtMs).toLocaleTimeString('sv-SE', { timeStyle: 'short' });
-    tell(`waiting until ${until}; the other side runs: drawbridge pair https://<this host>:<https.port>`);
+    tell(
+      `waiting until ${until}; the other side runs: drawbridge pair ${begun.url ?? 'https://<this host>:8443'}`,
+    );
   }
   const id = 'id' in begun ? begun.id : '';
   const interrupted = onInterrupt(() => api.post('/api/pairing/refuse', { id }));

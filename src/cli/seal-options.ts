@@ -15,11 +15,13 @@ import { parseStrictJson } from '../jmix/strict-json.js';
 import { attachmentName, previewedSeries } from '../spool/attachments.js';
 import { readPublicKey } from '../trust/key-files.js';
 import type { InputFiles } from './input-files.js';
+import { addGnupgOptions, type OpenpgpOptions } from './openpgp-input.js';
 import type { JsonOption } from './output.js';
 import { type PassphraseOption, passphraseOption } from './own-keys.js';
 
-export interface SealOptions extends JsonOption, PassphraseOption {
-  readonly to: readonly string[];
+export interface SealOptions extends JsonOption, OpenpgpOptions, PassphraseOption {
+  readonly to?: readonly string[];
+  readonly openpgp?: readonly string[];
   readonly signWith: string;
   readonly senderId: string;
   readonly senderName?: string;
@@ -47,8 +49,13 @@ const DAY_MS = 86_400_000;
 const READ_BYTES = 1024 * 1024;
 
 export function addSealOptions(command: Command): Command {
-  return command
-    .requiredOption('--to <file>', 'a receiver’s encryption.pub; once for each receiver', collect)
+  return addGnupgOptions(command)
+    .option('--to <file>', 'a receiver’s encryption.pub; once for each receiver', collect)
+    .option(
+      '--openpgp <fingerprint>',
+      'instead of --to: a receiver’s OpenPGP primary key; makes <id>.JMIX.tar.gpg',
+      collect,
+    )
     .requiredOption('--receiver-id <id>', 'its organisation id; in the same order', collect)
     .option('--receiver-name <name>', 'its name; in the same order, or for none', collect)
     .requiredOption('--sign-with <file>', 'our signing.key')
@@ -77,19 +84,29 @@ export function addSealOptions(command: Command): Command {
     .option('--expires-days <n>', 'the receiver refuses it after so long', toDays);
 }
 
-/** Each key with its id and name. @throws REQUEST_INVALID when they are not as many, KEY_UNREADABLE */
+/** Each key with its id and name; none for OpenPGP. @throws REQUEST_INVALID when they are not as many, KEY_UNREADABLE */
 export async function readRecipients(options: SealOptions): Promise<readonly Recipient[]> {
-  const { to, receiverId: ids, receiverName: names = [] } = options;
-  if (to.length !== ids.length || (names.length > 0 && names.length !== ids.length)) {
+  const { to = [], openpgp, receiverId: ids, receiverName: names = [] } = options;
+  const given = openpgp ?? to;
+  if (
+    (openpgp !== undefined && to.length > 0) ||
+    given.length !== ids.length ||
+    (names.length > 0 && names.length !== ids.length)
+  ) {
     throw new GatewayError(
       'REQUEST_INVALID',
-      `expected as many --to as --receiver-id, and as many --receiver-name or none; got ${to.length}, ${ids.length}, ${names.length}`,
+      `expected as many --to (or --openpgp) as --receiver-id, and as many --receiver-name or none; got ${given.length}, ${ids.length}, ${names.length}`,
     );
   }
   if (new Set(ids).size !== ids.length)
     throw new GatewayError('REQUEST_INVALID', 'a receiver stands there twice');
   const keys = await Promise.all(to.map((file) => readPublicKey(file, 'encryption')));
   return keys.map((key, index) => ({ entity: toEntity(ids[index] ?? '', names[index]), key }));
+}
+
+/** Those that a message for OpenPGP keys is for. */
+export function receiversOf({ receiverId, receiverName = [] }: SealOptions): readonly Recipient['entity'][] {
+  return receiverId.map((id, index) => toEntity(id, receiverName[index]));
 }
 
 export function toEntity(id: string, name: string | undefined): Recipient['entity'] {

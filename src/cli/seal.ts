@@ -5,14 +5,17 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
+import type { DialectName } from '../domain/peer.js';
 import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { AUDIT_FILE, envelopeFolderName, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
-import { type PayloadFile, sealEnvelope } from '../jmix/seal.js';
+import { type PayloadFile, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
 import { type InputInstance, readInputFiles } from './input-files.js';
+import { gnupgFrom, toFingerprint } from './openpgp-input.js';
+import { sealToMessage } from './openpgp-seal.js';
 import { printResult } from './output.js';
 import { readOwnKey } from './own-keys.js';
 import { startProgress } from './progress.js';
@@ -22,6 +25,7 @@ import {
   readAttachments,
   readExtensions,
   readRecipients,
+  receiversOf,
   type SealOptions,
   toEntity,
 } from './seal-options.js';
@@ -50,51 +54,73 @@ export function sealCommand(): Command {
       const id = parseEnvelopeId(randomUUID());
       const out = resolve(options.out);
       await mkdir(out, { recursive: true });
-      const folder = join(out, `.${id}.part`);
-      await mkdir(folder, { mode: 0o700 });
       const total = instances.reduce((sum, instance) => sum + instance.fileBytes, 0);
       const progress = startProgress('sealing', total, options.json);
+      const contents = {
+        id,
+        createdAtMs,
+        sender: toEntity(options.senderId, options.senderName),
+        classification: options.classification,
+        extensions,
+        metadata:
+          attachments.report === undefined ? metadata : { ...metadata, report: { file: attachments.report } },
+        files: [...dicomFiles(instances), ...attachments.files],
+        signingKey,
+        ...(assertionExpiresAtMs === undefined ? {} : { assertionExpiresAtMs }),
+        onProgress: (bytes: number) => progress.update(Math.min(bytes, total)),
+      };
       try {
-        const sealed = await sealEnvelope({
-          id,
-          createdAtMs,
-          sender: toEntity(options.senderId, options.senderName),
-          recipients,
-          classification: options.classification,
-          extensions,
-          metadata:
-            attachments.report === undefined
-              ? metadata
-              : { ...metadata, report: { file: attachments.report } },
-          files: [...dicomFiles(instances), ...attachments.files],
-          signingKey,
-          dialect: options.dialect,
-          ...(assertionExpiresAtMs === undefined ? {} : { assertionExpiresAtMs }),
-          payloadSink: createWriteStream(join(folder, DIALECT_OF[options.dialect].sealedFileName), {
-            flags: 'wx',
-            mode: 0o600,
-          }),
-          onProgress: (bytes) => progress.update(Math.min(bytes, total)),
-        });
-        await writeFile(join(folder, MANIFEST_FILE), sealed.manifest);
-        await writeFile(join(folder, MANIFEST_JWS), sealed.jws);
-        await writeFile(join(folder, AUDIT_FILE), sealed.audit);
-        await syncTree(folder);
-        const path = join(out, envelopeFolderName(id));
-        await rename(folder, path);
-        await syncFolder(out);
+        const { path, sizeBytes } =
+          options.openpgp === undefined
+            ? await sealToEnvelope({ ...contents, recipients, dialect: options.dialect }, out)
+            : await sealToMessage(
+                gnupgFrom(options),
+                options.openpgp.map(toFingerprint),
+                { ...contents, receivers: receiversOf(options) },
+                out,
+              );
         progress.stop();
-        printResult(
-          options,
-          { id, path, instances: instances.length, size_bytes: sealed.payloadSizeBytes },
-          path,
-        );
+        printResult(options, { id, path, instances: instances.length, size_bytes: sizeBytes }, path);
       } catch (error) {
         progress.stop();
-        await rm(folder, { recursive: true, force: true });
         throw error;
       }
     });
+}
+
+interface SealedAt {
+  readonly path: string;
+  /** Of the payload. */
+  readonly sizeBytes: number;
+}
+
+/** The folder `<id>.JMIX` in `out`. */
+async function sealToEnvelope(
+  request: Omit<SealRequest, 'payloadSink'> & { readonly dialect: DialectName },
+  out: string,
+): Promise<SealedAt> {
+  const folder = join(out, `.${request.id}.part`);
+  await mkdir(folder, { mode: 0o700 });
+  try {
+    const sealed = await sealEnvelope({
+      ...request,
+      payloadSink: createWriteStream(join(folder, DIALECT_OF[request.dialect].sealedFileName), {
+        flags: 'wx',
+        mode: 0o600,
+      }),
+    });
+    await writeFile(join(folder, MANIFEST_FILE), sealed.manifest);
+    await writeFile(join(folder, MANIFEST_JWS), sealed.jws);
+    await writeFile(join(folder, AUDIT_FILE), sealed.audit);
+    await syncTree(folder);
+    const path = join(out, envelopeFolderName(request.id));
+    await rename(folder, path);
+    await syncFolder(out);
+    return { path, sizeBytes: sealed.payloadSizeBytes };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 function onlyStudy(instances: readonly InputInstance[]): Uid {

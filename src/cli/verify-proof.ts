@@ -3,7 +3,6 @@
  * made: what has expired since is told, and fails nothing. The documents prove themselves; the list of hashes beside
  * them only finds damage, so it is asked last.
  */
-
 import { formatTimestamp } from '../domain/clock.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Custody } from '../jmix/custody.js';

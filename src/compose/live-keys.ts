@@ -3,6 +3,7 @@ import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { Log } from '../observe/log.js';
 import { passphraseFrom } from '../trust/key-encryption.js';
+import { unprotectedKeys } from '../trust/key-protection.js';
 import { settleKeys } from '../trust/key-store.js';
 import { readSiteKeys, type SiteKeys } from '../trust/site-keys.js';
 import { KEY_DISK } from './key-disk.js';
@@ -23,7 +24,8 @@ export function readLiveKeys(
 }
 
 /**
- * Removes, now and then, the private halves of keys whose time is over. The gateway does it, once for all processes.
+ * Removes, now and then, the private halves of keys whose time is over, and warns at the start of keys that lie in the
+ * clear although there is a passphrase. The gateway does it, for all processes.
  * @returns stops it
  */
 export function startKeyTidying(
@@ -37,6 +39,15 @@ export function startKeyTidying(
     settleKeys(own, KEY_DISK, clock.now()).catch((error: unknown) =>
       log.warn({ event: 'keys.untidied', reason: String(error) }),
     );
+  if (keys.passphraseFile !== undefined) {
+    unprotectedKeys(folder, clock.now()).then(
+      (files) => {
+        if (files.length > 0)
+          log.warn({ event: 'keys.in_the_clear', files, todo: 'drawbridge keys encrypt' });
+      },
+      (error: unknown) => log.warn({ event: 'keys.untidied', reason: String(error) }),
+    );
+  }
   const timer = setInterval(() => void tidy(), TIDY_MS);
   return () => clearInterval(timer);
 }

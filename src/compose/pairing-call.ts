@@ -3,7 +3,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../domain/clock.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import type { PairingLine } from '../transport/https/pairing.js';
-import { makeRequest, readAnswer, readStanding, signStanding } from '../trust/pairing-message.js';
+import {
+  makeRequest,
+  pairingHash,
+  readAnswer,
+  readStanding,
+  signStanding,
+} from '../trust/pairing-message.js';
 import type { PeerCard } from '../trust/peer-card.js';
 import type { PairingSession } from './pairing-session.js';
 import type { OwnSide } from './pairing-window.js';
@@ -32,16 +38,23 @@ export async function exchangeCards(
 ): Promise<PeerCard> {
   const request = makeRequest(own.card, own.signingKey, clock.now());
   const answer = readAnswer(await line.send('request', request.jws, signal), request, clock.now());
-  if (answer.card.certificateFingerprints[0] !== line.fingerprint) {
-    throw new GatewayError(
-      'PAIRING_FAILED',
-      'the certificate of this connection is not the one on the card of the other site: somebody stands between',
-      { facts: { fingerprint: line.fingerprint } },
-    );
+  try {
+    if (answer.card.certificateFingerprints[0] !== line.fingerprint) {
+      throw new GatewayError(
+        'PAIRING_FAILED',
+        'the certificate of this connection is not the one on the card of the other site: somebody stands between',
+        { facts: { fingerprint: line.fingerprint } },
+      );
+    }
+    await judge(answer.card);
+    await session.compare(request, answer, { ...answer.card, url: url.origin });
+    return answer.card;
+  } catch (error) {
+    // Their operator has words on the screen by now, and would wait for ours.
+    const refusal = signStanding(pairingHash(request, answer), 'refused', own.signingKey);
+    await line.send('standing', refusal, signal).catch(() => undefined);
+    throw error;
   }
-  await judge(answer.card);
-  await session.compare(request, answer, { ...answer.card, url: url.origin });
-  return answer.card;
 }
 
 /** Tells the other side how far we are, and hears how far it is, until both have pinned, or it has ended. */

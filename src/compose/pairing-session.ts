@@ -68,7 +68,7 @@ export class PairingSession {
       return { state: 'comparing', mine: this.#mine, theirs: this.#theirs, ...this.#exchanged };
     }
     const confirmed = this.#theirs === 'pinned';
-    const ended = confirmed || this.#isOver();
+    const ended = confirmed || this.#theirs === 'refused' || this.#isOver();
     return { state: 'paired', confirmed, ended, atMs: this.#pinnedAtMs, ...this.#exchanged };
   }
 
@@ -121,8 +121,10 @@ export class PairingSession {
 
   /** The other side says how far it is; older news than what is known changes nothing. */
   async hear(theirs: Standing): Promise<void> {
-    if (this.phase().state !== 'comparing' && this.phase().state !== 'paired') return;
+    const { state } = this.phase();
+    if (state !== 'comparing' && state !== 'paired') return;
     if (theirs === 'refused') {
+      this.#theirs = theirs;
       this.fail(
         new GatewayError('PAIRING_FAILED', 'the other side has ended the pairing; its screen says why'),
       );
@@ -140,7 +142,7 @@ export class PairingSession {
   }
 
   async #pinWhenBothAgree(): Promise<void> {
-    if (this.#exchanged === undefined || this.#mine === 'undecided' || this.#theirs === 'undecided') return;
+    if (this.#exchanged === undefined || !isYes(this.#mine) || !isYes(this.#theirs)) return;
     this.#pinning ??= this.#pin(this.#exchanged);
     await this.#pinning;
   }
@@ -172,4 +174,8 @@ export class PairingSession {
       ? 'the time is over, and nobody here has confirmed the words'
       : 'the time is over, and the other side has not confirmed the words';
   }
+}
+
+function isYes(standing: Standing): boolean {
+  return standing === 'agreed' || standing === 'pinned';
 }

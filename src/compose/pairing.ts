@@ -50,6 +50,8 @@ const POLL_MS = 1_000;
 interface Current {
   readonly session: PairingSession;
   readonly door?: PairingDoor;
+  /** Of our card. */
+  readonly url?: string | undefined;
   /** Ends what runs for it. */
   readonly stop: AbortController;
   test?: { id?: EnvelopeId; unsent?: string };
@@ -98,12 +100,12 @@ export function createPairing(parts: PairingParts): Pairing {
   const view = (): PairingView => {
     if (current === undefined) return { state: 'idle' };
     startTest(current);
-    const { session, test } = current;
+    const { session, test, url } = current;
     const { id, endsAtMs } = session;
     const phase = session.phase();
     switch (phase.state) {
       case 'waiting':
-        return { state: 'waiting', id, endsAtMs };
+        return { state: 'waiting', id, endsAtMs, ...(url === undefined ? {} : { url }) };
       case 'failed':
         return { state: 'failed', id, code: phase.error.code, message: phase.error.message };
       case 'comparing': {
@@ -155,8 +157,9 @@ export function createPairing(parts: PairingParts): Pairing {
       open(host) {
         const pairing = begin();
         const { session } = pairing;
-        const door = openPairingWindow({ session, own: parts.ownSide(host), judge: parts.judge, clock });
-        current = { ...pairing, door };
+        const own = parts.ownSide(host);
+        const door = openPairingWindow({ session, own, judge: parts.judge, clock });
+        current = { ...pairing, door, url: own.card.url };
         log.info({ event: 'pairing.opened', endsAtMs: session.endsAtMs });
         return view();
       },

@@ -4,7 +4,8 @@ import type { SiteContext } from './site.js';
 /** What a worker or a command has written shows after so long: one stat where nothing has changed. */
 const REFRESH_MS = 2_000;
 /** How often it is looked whether a day has passed since a peer was asked. */
-const ASK_MS = 10 * 60_000;
+const MINUTE_MS = 60_000;
+const ASK_MS = 10 * MINUTE_MS;
 
 export interface PeerWatch {
   stop(): Promise<void>;
@@ -32,13 +33,19 @@ export function startPeerWatch(site: SiteContext, changed: () => void): PeerWatc
         });
     };
     const timer = setInterval(run, everyMs);
+    if (everyMs > REFRESH_MS) run();
     return async () => {
       clearInterval(timer);
       await running;
     };
   };
   const ask = () => site.keyNews.askAll(stopping.signal);
-  const stops = [repeat(refresh, REFRESH_MS), repeat(ask, ASK_MS)];
+  const lookUp = () => site.directory.lookUp(stopping.signal);
+  const stops = [
+    repeat(refresh, REFRESH_MS),
+    repeat(ask, ASK_MS),
+    repeat(lookUp, site.settings.directory.refreshMinutes * MINUTE_MS),
+  ];
   return {
     async stop() {
       stopping.abort();

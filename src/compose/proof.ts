@@ -22,6 +22,7 @@ import {
   formatProofKeys,
   formatRecord,
   keyFileName,
+  MAX_ANNOUNCEMENT_FILES,
   PROOF_FILES,
   type ProofFiles,
   type ProofRecord,
@@ -83,7 +84,8 @@ export async function makeProof(site: ProofSite, id: EnvelopeId): Promise<ProofF
   }
   const partner = site.peers.known().find(({ peer }) => peer.id === partnerId);
   const theirs = partner?.record.statements.map(({ jws }) => jws) ?? [];
-  [...new Set([...own.announcements, ...theirs])].forEach((jws, index) => {
+  const statements = [...new Set([...own.announcements, ...theirs])].slice(-MAX_ANNOUNCEMENT_FILES);
+  statements.forEach((jws, index) => {
     files.set(`announcements/${String(index + 1).padStart(3, '0')}.jws`, Buffer.from(jws));
   });
   files.set(PROOF_FILES.keys, formatProofKeys(keys));
@@ -132,15 +134,17 @@ async function evidenceOf(site: ProofSite, id: EnvelopeId): Promise<Evidence> {
 
 type StepList = readonly { readonly event: string; readonly atMs: number }[];
 
-/** @param folder of the envelope itself, should it still be there */
+/** @param folder of the envelope itself: only where no document of it was kept, so that two envelopes are never mixed */
 async function documentsOf(
   store: RecordStore<Delivery> | RecordStore<Reception>,
   id: EnvelopeId,
   folder: string,
 ): Promise<Map<string, Buffer>> {
+  const wasKept = (await store.readDocument(id, PROOF_FILES.manifest)) !== undefined;
   const found = new Map<string, Buffer>();
   for (const name of DOCUMENTS) {
-    const bytes = (await store.readDocument(id, name)) ?? (await readIfThere(join(folder, name)));
+    const bytes =
+      (await store.readDocument(id, name)) ?? (wasKept ? undefined : await readIfThere(join(folder, name)));
     if (bytes !== undefined) found.set(name, bytes);
   }
   return found;

@@ -24,7 +24,7 @@ export function createSitePairing(
     judge: (card) => assertAdoptable(layout.trust, card, adoptParts),
     async adopt(card, compared) {
       await adoptPeer(layout.trust, card, compared, adoptParts);
-      await site.refresh();
+      await site.peers.refresh();
     },
     tests: createPairingTests(records),
     clock,

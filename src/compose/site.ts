@@ -21,6 +21,7 @@ import { openPeerBook, type PeerBook } from '../trust/peer-book.js';
 import { createKeyNews, type KeyNews } from '../trust/peer-news.js';
 import { readPacs } from '../trust/peers.js';
 import type { SiteKeys } from '../trust/site-keys.js';
+import { type Directory, openDirectory } from './directory.js';
 import { createLines } from './lines.js';
 import { readLiveKeys } from './live-keys.js';
 
@@ -31,6 +32,7 @@ export interface SiteContext {
   readonly peers: PeerBook;
   readonly keyNews: KeyNews;
   readonly openpgp: Openpgp;
+  readonly directory: Directory;
   readonly pacs: ReadonlyMap<string, Pacs>;
   readonly deliveries: RecordStore<Delivery>;
   readonly receptions: RecordStore<Reception>;
@@ -65,6 +67,14 @@ export async function openSite(
     readExchanges(settings),
     readBridgeId(layout),
   ]);
+  const directory = await openDirectory({
+    settings,
+    peers,
+    keys,
+    identity: keys.tls,
+    clock: systemClock,
+    log,
+  });
   const lines = createLines({
     peers,
     exchanges,
@@ -82,6 +92,7 @@ export async function openSite(
       ({ peer }, url, signal) => fetchKeySet({ url, trust: peer, identity: keys.tls, signal }),
       { log, now: () => systemClock.now() },
     ),
+    directory,
     openpgp: createOpenpgp(settings, layout.keys),
     pacs: readPacs(settings),
     deliveries: openRecordStore<Delivery>(layout.deliveries, listeners.delivery),
@@ -98,6 +109,9 @@ export async function openSite(
       await keys.refresh();
       await peers.refresh();
     },
-    close: () => lines.close(),
+    close() {
+      lines.close();
+      directory.close();
+    },
   };
 }

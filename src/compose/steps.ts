@@ -43,6 +43,7 @@ export function outboundParts(site: SiteContext, producer: Producer): OutboundPa
     ...site,
     site: site.settings.site,
     ...(assertionDays === undefined ? {} : { assertionMs: assertionDays * DAY_MS }),
+    attestation: () => site.directory.own(),
     enqueue: async (stage, id) => {
       const priority = (await site.deliveries.read(id))?.priority;
       await producer.add(stage, id, priority === undefined ? {} : { priority });
@@ -62,6 +63,7 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
     maxEnvelopeBytes: https.maxEnvelopeBytes,
     age: { maxAgeMs: trust.maxAgeDays * DAY_MS, maxFutureMs: trust.maxFutureMinutes * MINUTE_MS },
     preamble: trust.preamble,
+    attester: (jws, siteId, fingerprint) => site.directory.attester(jws, siteId, fingerprint),
     acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
     admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),
     enqueue: async (step, id) => {

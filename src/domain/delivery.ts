@@ -62,9 +62,9 @@ export interface Delivery {
   /** What the receipt says of the way there; absent when it says nothing of it. `broken`: somebody changed the trail. */
   readonly custody?: 'whole' | 'broken';
   readonly sealed?: Sealed;
-  /** The id that it is sealed under next, instead of its own: its last envelope expired before it was there. */
+  /** The id that it is sealed under, instead of its own, when an envelope was withdrawn before it was there. */
   readonly resealAs?: EnvelopeId;
-  /** Envelopes of it that expired; a receipt for one of them counts, should it have arrived after all. */
+  /** Envelopes that were withdrawn; a receipt for one of them counts, should it have arrived after all. */
   readonly formerEnvelopes?: readonly Sent[];
   /** Bytes of the archive that the far side is known to have. */
   readonly sentBytes?: number;
@@ -98,8 +98,8 @@ export interface Sealed {
 export type DeliveryEvent =
   | { readonly type: 'packed' }
   | { readonly type: 'sealed'; readonly sealed: Sealed }
-  /** Too old to be sent, as far as we know not there; it is sealed again under another id. */
-  | { readonly type: 'expired'; readonly resealAs: EnvelopeId }
+  /** Its envelope must not go any more, or cannot; as far as we know it is not there. It gets another, under this id. */
+  | { readonly type: 'withdrawn'; readonly resealAs: EnvelopeId }
   | { readonly type: 'sent' }
   | { readonly type: 'acknowledged' }
   | { readonly type: 'verified' }
@@ -113,9 +113,9 @@ const NEXT_CARRIAGE: Record<Carriage, Partial<Record<DeliveryEvent['type'], Carr
   // The delivery to another peer may have sealed for this one too.
   accepted: { packed: 'packed', sealed: 'sealed' },
   packed: { packed: 'packed', sealed: 'sealed' },
-  sealed: { sent: 'sent', acknowledged: 'acknowledged', expired: 'packed' },
+  sealed: { sent: 'sent', acknowledged: 'acknowledged', withdrawn: 'packed' },
   // A put that broke after its last byte is repeated after a probe, hence sent → sent.
-  sent: { sent: 'sent', acknowledged: 'acknowledged', expired: 'packed' },
+  sent: { sent: 'sent', acknowledged: 'acknowledged', withdrawn: 'packed' },
   acknowledged: {},
 };
 
@@ -153,7 +153,7 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
     default: {
       const carriage = NEXT_CARRIAGE[delivery.carriage][event.type];
       if (carriage === undefined) throw impossible(delivery, event);
-      if (event.type === 'expired')
+      if (event.type === 'withdrawn')
         return { ...withoutEnvelope(free), carriage, resealAs: event.resealAs, steps };
       const sealed = event.type === 'sealed' ? { sealed: event.sealed } : {};
       return { ...free, ...sealed, carriage, steps };

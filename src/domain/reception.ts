@@ -54,6 +54,8 @@ export interface Reception {
   readonly priority?: Priority;
   readonly signedBy?: string;
   readonly dialect?: string;
+  /** The directory that attests the key that it is signed by. */
+  readonly attestedBy?: string;
   readonly pacs: Readonly<Record<string, PacsOutcome>>;
   /** The envelope failed a check; it lies in quarantine, and the sender gets a refusal receipt. */
   readonly quarantined?: Parking;
@@ -65,7 +67,12 @@ export interface Reception {
 }
 
 export type ReceptionEvent =
-  | { readonly type: 'opened'; readonly signedBy: string; readonly dialect: string }
+  | {
+      readonly type: 'opened';
+      readonly signedBy: string;
+      readonly dialect: string;
+      readonly attestedBy?: string;
+    }
   | {
       readonly type: 'verified';
       readonly instanceCount: number;
@@ -139,7 +146,14 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
     case 'refusal-confirmed':
       return { ...free, refusalConfirmed: true, steps };
     case 'opened':
-      return { ...free, progress: 'opened', signedBy: event.signedBy, dialect: event.dialect, steps };
+      return {
+        ...free,
+        progress: 'opened',
+        signedBy: event.signedBy,
+        dialect: event.dialect,
+        ...(event.attestedBy === undefined ? {} : { attestedBy: event.attestedBy }),
+        steps,
+      };
     case 'verified':
       return {
         ...free,

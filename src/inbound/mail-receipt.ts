@@ -18,7 +18,14 @@ import { readManifest } from '../jmix/manifest.js';
 import { sealMessage } from '../openpgp/seal-message.js';
 import { isErrno } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
-import { derivedId, growSealedFolder, outerIdOf, sealAround, sealToFolder, type Travelling } from '../spool/sealed-envelope.js';
+import {
+  derivedId,
+  growSealedFolder,
+  outerIdOf,
+  sealAround,
+  sealToFolder,
+  type Travelling,
+} from '../spool/sealed-envelope.js';
 import type { InboundParts } from './parts.js';
 
 /** In the payload: `files/<id of the delivery>.receipt.jws`. */

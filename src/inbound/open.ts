@@ -9,10 +9,12 @@ import { dirname, join } from 'node:path';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { isGatewayError } from '../errors/gateway-error.js';
+import { attestationOf } from '../jmix/assertion.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { announcementsOf } from '../jmix/extensions.js';
 import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
+import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
 import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
@@ -33,7 +35,12 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
       await parts.receptions.update(id, (record) =>
         advanceReception(
           record,
-          { type: 'opened', signedBy: opened.signedBy ?? 'nobody', dialect: opened.dialect },
+          {
+            type: 'opened',
+            signedBy: opened.signedBy ?? 'nobody',
+            dialect: opened.dialect,
+            ...attestedBy(parts, opened),
+          },
           parts.clock.now(),
         ),
       );
@@ -44,6 +51,14 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
     }
   }
   await enqueueNext(parts, await parts.receptions.read(id));
+}
+
+/** What a directory says of the signer; it adds to the pins, and stands in for none. */
+function attestedBy(parts: InboundParts, { manifest, signedBy }: OpenedEnvelope): { attestedBy?: string } {
+  const jws = attestationOf(manifest.sender.assertion);
+  if (jws === undefined || signedBy === undefined) return {};
+  const attestedBy = parts.attester(jws, manifest.sender.id, signedBy);
+  return attestedBy === undefined ? {} : { attestedBy };
 }
 
 /** By a key that we do not know, it may still be good: it brings word of that key, or the sender publishes it. */
@@ -96,7 +111,7 @@ async function openInto(
         await mkdir(folder, { recursive: true, mode: 0o700 });
         folders.add(folder);
       }
-      return createWriteStream(path, { flags: 'wx', mode: 0o600 });
+      return createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
     },
   }).catch(async (error: unknown) => {
     throw await tellRevoked(error, source, parts.keys.revoked);

@@ -31,6 +31,8 @@ export interface InboundParts {
   readonly lines: Lines;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
+  /** The directory that attests that a sender signs with this key (fingerprint); undefined when none does that we know. */
+  attester(jws: string, siteId: string, fingerprint: string): string | undefined;
   /** A receipt for a delivery of ours. @throws ENVELOPE_NOT_FOUND, RECEIPT_INVALID */
   acceptReceipt(peerId: string, id: EnvelopeId, jws: Buffer): Promise<void>;
   /** A GatewayError while nothing new is taken: the disk is nearly full. */

@@ -27,7 +27,10 @@ export async function tellRevoked(
   );
 }
 
-async function isSealedTo({ manifest, payload }: EnvelopeSource, keys: readonly KeyObject[]): Promise<boolean> {
+async function isSealedTo(
+  { manifest, payload }: EnvelopeSource,
+  keys: readonly KeyObject[],
+): Promise<boolean> {
   if (payload.kind !== 'sealed') return false;
   try {
     const { encryption, contentKey } = readManifest(manifest);

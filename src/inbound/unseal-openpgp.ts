@@ -99,7 +99,10 @@ async function unpackMessage(
     async consume(plaintext) {
       const mediaType = detectMediaType(await peekHead(plaintext, MAGIC_BYTES));
       if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
-        throw new GatewayError('ENVELOPE_MALFORMED', 'the OpenPGP message holds no envelope: tar, tar.gz or zip');
+        throw new GatewayError(
+          'ENVELOPE_MALFORMED',
+          'the OpenPGP message holds no envelope: tar, tar.gz or zip',
+        );
       }
       await unpackEnvelopeArchive(plaintext, mediaType, folder, limits, {
         ...options,

@@ -57,7 +57,8 @@ export async function findPayloadKey(
 async function firstBlock(payload: SealedPayload): Promise<Buffer> {
   if (payload.sizeBytes === 0) return Buffer.alloc(0);
   const pieces: Buffer[] = [];
-  for await (const piece of payload.open({ start: 0, end: TAR_BLOCK_BYTES - 1 })) pieces.push(piece);
+  for await (const piece of payload.open({ start: 0, end: TAR_BLOCK_BYTES - 1 }))
+    pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }
 

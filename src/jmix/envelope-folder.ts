@@ -49,8 +49,12 @@ export interface SealedPayload {
   readonly kind: 'sealed';
   readonly name: string;
   readonly sizeBytes: number;
-  /** May be called again. @param range first and last byte, both inclusive */
-  open(range?: { readonly start: number; readonly end: number }): Readable;
+  /**
+   * The bytes, in pieces that are overwritten when the next is asked for: whoever keeps one must copy it. May be called
+   * again.
+   * @param range first and last byte, both inclusive
+   */
+  open(range?: { readonly start: number; readonly end: number }): AsyncIterable<Buffer>;
 }
 
 export interface PlainPayload {
@@ -104,7 +108,7 @@ async function findPayload(path: string): Promise<SealedPayload | PlainPayload> 
     const file = await findFile(join(path, name));
     if (file === undefined) continue;
     const { sizeBytes } = file;
-    found.push({ kind: 'sealed', name, sizeBytes, open: (range) => readingOf(file, range) });
+    found.push({ kind: 'sealed', name, sizeBytes, open: (range) => sealedBytes(file, range) });
   }
   const plainPath = join(path, PLAIN_PAYLOAD);
   if (await isFolder(plainPath)) found.push(await plainPayload(plainPath));
@@ -138,7 +142,12 @@ async function plainPayload(root: string): Promise<PlainPayload> {
       }
       const file = entry.isFile() ? await findFile(join(root, name)) : undefined;
       if (file === undefined) unsafe();
-      files.push({ name, sizeBytes: file.sizeBytes, open: () => readingOf(file) });
+      const { sizeBytes } = file;
+      files.push({
+        name,
+        sizeBytes,
+        open: () => Readable.from(bytesOf(file, 0, sizeBytes), { objectMode: false }),
+      });
     }
   }
   return { kind: 'plain', files, folders };
@@ -162,8 +171,32 @@ async function readDocument(folder: string, name: string): Promise<Buffer | unde
   return Buffer.concat(pieces);
 }
 
-function readingOf(file: FoundFile, range = { start: 0, end: file.sizeBytes - 1 }): Readable {
-  return Readable.from(bytesOf(file, range.start, range.end + 1), { objectMode: false });
+/** Two buffers in turn: while the piece in one is decrypted, the other is filled. */
+async function* sealedBytes(
+  file: FoundFile,
+  range = { start: 0, end: file.sizeBytes - 1 },
+): AsyncGenerator<Buffer, void, undefined> {
+  const pair: [Buffer, Buffer] = [
+    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+  ];
+  const pieces = bytesOf(file, range.start, range.end + 1, () => {
+    pair.reverse();
+    return pair[0];
+  });
+  try {
+    let reading = pieces.next();
+    for (;;) {
+      const { done, value } = await reading;
+      if (done === true) return;
+      reading = pieces.next();
+      // Whoever stops asking leaves it behind; its failure is nobody's then.
+      reading.catch(() => undefined);
+      yield value;
+    }
+  } finally {
+    await pieces.return();
+  }
 }
 
 /** From `start` to before `end`, or to the end of what was found; a file that has grown meanwhile is not read further. */
@@ -171,13 +204,15 @@ async function* bytesOf(
   file: FoundFile,
   start: number,
   end: number,
+  bufferOf: (sizeBytes: number) => Buffer = Buffer.allocUnsafeSlow,
 ): AsyncGenerator<Buffer, void, undefined> {
   const handle = await openFound(file);
   try {
     const last = Math.min(end, file.sizeBytes);
     for (let position = start; position < last; ) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, last - position));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      const wanted = Math.min(READ_CHUNK_BYTES, last - position);
+      const buffer = bufferOf(wanted);
+      const { bytesRead } = await handle.read(buffer, 0, wanted, position);
       if (bytesRead === 0) malformed('a file has become shorter while it was read');
       position += bytesRead;
       yield buffer.subarray(0, bytesRead);

@@ -80,10 +80,10 @@ async function stageTar(
   hashes: { readonly ciphertextHash: Hash; readonly tarHash: Hash | undefined },
 ): Promise<readonly TarRange[]> {
   const { payload, parameters } = opening;
-  const stream = payload.open();
+  const sealed = payload.open()[Symbol.asyncIterator]();
   let read = 0;
   const ciphertext = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of stream) {
+    for await (const chunk of { [Symbol.asyncIterator]: () => sealed }) {
       opening.signal?.throwIfAborted();
       hashes.ciphertextHash.update(chunk);
       read += chunk.length;
@@ -103,7 +103,7 @@ async function stageTar(
     if (isGatewayError(error) && ARCHIVE_CODES.includes(error.code)) await drain(tar);
     throw error;
   } finally {
-    stream.destroy();
+    await sealed.return?.();
   }
 }
 

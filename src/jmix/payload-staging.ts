@@ -23,6 +23,9 @@ export interface PayloadLimits {
 const INSPECTED_BYTES = 8 * 1024;
 const INSTANCES = 'dicom/';
 
+/** What a sink for a staged file should take before it asks for patience: pieces come in some 256 KiB. */
+export const STAGED_AHEAD_BYTES = 1024 * 1024;
+
 const DEFAULT_MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
 /** Files that may be on their way to the disk at once: closing and syncing one must not hold up the next. */

@@ -8,12 +8,12 @@ import { randomBytes } from 'node:crypto';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../errors/gateway-error.js';
+import { inBlocks } from './blocks.js';
 import { classifyEnvelopeError } from './classify.js';
 import { wrapContentKey } from './content-key.js';
 import { DIALECT_OF, type Dialect, type DialectName } from './dialect.js';
 import { formatPayloadHash } from './digest.js';
 import { type EncryptionParameters, IV_BYTES } from './encryption-parameters.js';
-import { gathered } from './gathered.js';
 import { agreeSealingKey } from './key-agreement.js';
 import { formatMetadata } from './metadata.js';
 import { createEncryptor, GCM_MAX_BYTES } from './payload-cipher.js';
@@ -49,7 +49,7 @@ export interface SealedEnvelope extends SignedEnvelope {
   readonly payloadSizeBytes: number;
 }
 
-/** Of some 256 KiB each. */
+/** Blocks that wait to be encrypted; one more is being read, and one encrypted. */
 const READ_AHEAD_PIECES = 8;
 
 /**
@@ -123,7 +123,7 @@ async function encryptInto(
   };
   const watchedFiles = files.map((file) => watched(file, hasher));
   // The stream in front reads ahead, so that the next files are opened while these bytes are encrypted.
-  const tar = Readable.from(gathered(writePayloadTar(watchedFiles, dialect.tarRoot)), {
+  const tar = Readable.from(inBlocks(writePayloadTar(watchedFiles, dialect.tarRoot), READ_AHEAD_PIECES + 2), {
     highWaterMark: READ_AHEAD_PIECES,
   });
   await pipeline(tar, encrypt, payloadSink, signal === undefined ? {} : { signal });

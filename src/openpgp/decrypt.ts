@@ -114,7 +114,10 @@ function assertDecrypted({ status, exitCode, words }: GpgOutcome<unknown>): void
   }
   // Here gpg stops, and does not say whether the message was changed or only signed wrongly.
   if (has(status, 'BADSIG')) {
-    throw new GatewayError('ASSERTION_INVALID', 'the OpenPGP message was changed, or its signature is of another one');
+    throw new GatewayError(
+      'ASSERTION_INVALID',
+      'the OpenPGP message was changed, or its signature is of another one',
+    );
   }
   if (status.length === 0) {
     throw new GatewayError('OPENPGP_UNAVAILABLE', `GnuPG ended with ${exitCode} and told nothing: ${words}`);
@@ -124,7 +127,9 @@ function assertDecrypted({ status, exitCode, words }: GpgOutcome<unknown>): void
   if (has(status, 'DECRYPTION_OKAY') && !has(status, 'GOODMDC')) {
     failed('it is not protected against modification');
   }
-  const happened = status.filter(({ keyword }) => MUST_HAPPEN.includes(keyword)).map(({ keyword }) => keyword);
+  const happened = status
+    .filter(({ keyword }) => MUST_HAPPEN.includes(keyword))
+    .map(({ keyword }) => keyword);
   if (has(status, ...MUST_NOT_HAPPEN) || happened.join() !== MUST_HAPPEN.join()) {
     failed('it was changed or cut off, or is not one message');
   }

@@ -80,7 +80,11 @@ function assertEncrypted({ status, exitCode, words }: GpgOutcome<unknown>, signe
   // SIG_CREATED: type, algorithms, class, time, fingerprint; S: a signature over what is in the message.
   const signed = argsOf(status, 'SIG_CREATED').some(([type]) => type === 'S');
   if (exitCode === 0 && signed && has(status, 'END_ENCRYPTION') && !has(status, 'FAILURE')) return;
-  throw new GatewayError('OPENPGP_UNAVAILABLE', `GnuPG did not encrypt (exit code ${exitCode}): ${words.trim()}`, {
-    facts: { signer },
-  });
+  throw new GatewayError(
+    'OPENPGP_UNAVAILABLE',
+    `GnuPG did not encrypt (exit code ${exitCode}): ${words.trim()}`,
+    {
+      facts: { signer },
+    },
+  );
 }

@@ -40,7 +40,9 @@ export async function ensureGnupgHome({ homeDir }: Gnupg): Promise<void> {
     for (const folder of ['', 'private-keys-v1.d', 'openpgp-revocs.d']) {
       await mkdir(join(homeDir, folder), { recursive: true, mode: 0o700 });
     }
-    await writeFile(join(homeDir, 'gpg.conf'), DEFAULT_CONF, { mode: 0o600, flag: 'wx' }).catch(ignoreExisting);
+    await writeFile(join(homeDir, 'gpg.conf'), DEFAULT_CONF, { mode: 0o600, flag: 'wx' }).catch(
+      ignoreExisting,
+    );
   } catch (cause) {
     throw new GatewayError('OPENPGP_UNAVAILABLE', `the GnuPG home cannot be made: ${homeDir}`, { cause });
   }

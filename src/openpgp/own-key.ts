@@ -30,7 +30,10 @@ export async function ownKeys(gnupg: Gnupg): Promise<readonly ListedKey[]> {
 export async function ownKey(gnupg: Gnupg): Promise<ListedKey> {
   const key = (await ownKeys(gnupg)).find(({ usable, canSign }) => usable && canSign);
   if (key !== undefined) return key;
-  throw new GatewayError('OPENPGP_UNAVAILABLE', `there is no OpenPGP key of ours that may sign in ${gnupg.homeDir}`);
+  throw new GatewayError(
+    'OPENPGP_UNAVAILABLE',
+    `there is no OpenPGP key of ours that may sign in ${gnupg.homeDir}`,
+  );
 }
 
 /** Makes a key: Ed25519 to sign, Curve25519 to encrypt. @returns its fingerprint @throws OPENPGP_UNAVAILABLE */

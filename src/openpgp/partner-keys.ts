@@ -43,7 +43,8 @@ export async function readPartnerKeys(
   const found = parseKeyList(shown.text);
   if (found.length === 0) throw invalid(partner, 'holds no OpenPGP public key');
   for (const { secret, fingerprint } of found) {
-    if (secret) throw invalid(partner, 'holds a private key: ask the partner for the public one, and for a new one');
+    if (secret)
+      throw invalid(partner, 'holds a private key: ask the partner for the public one, and for a new one');
     if (!partner.fingerprints.includes(fingerprint)) {
       throw invalid(partner, `holds the key ${fingerprint}, which is not in openpgpFingerprints`);
     }
@@ -61,5 +62,7 @@ async function gpgOn(gnupg: Gnupg, file: Buffer, uses: GpgCall<Buffer>['uses'], 
 }
 
 function invalid({ id, keyFile }: PartnerKeys, why: string, cause?: unknown): GatewayError {
-  return new GatewayError('CONFIG_INVALID', `peers: the openpgpKeyFile of ${id} ${why}: ${keyFile}`, { cause });
+  return new GatewayError('CONFIG_INVALID', `peers: the openpgpKeyFile of ${id} ${why}: ${keyFile}`, {
+    cause,
+  });
 }

@@ -39,7 +39,10 @@ export async function sealMessage(
 }
 
 /** What broke gpg breaks the archive; what broke the archive reaches gpg as it is, or as a stream that has just ended. */
-function rootCause(encrypting: PromiseSettledResult<unknown>, writing: PromiseSettledResult<unknown>): unknown {
+function rootCause(
+  encrypting: PromiseSettledResult<unknown>,
+  writing: PromiseSettledResult<unknown>,
+): unknown {
   if (encrypting.status === 'fulfilled') return writing.status === 'rejected' ? writing.reason : undefined;
   return isGatewayError(encrypting.reason) || writing.status === 'fulfilled'
     ? encrypting.reason

@@ -27,7 +27,10 @@ export async function readStatus(source: AsyncIterable<Buffer>): Promise<Said> {
   for await (const chunk of source) {
     bytes += chunk.length;
     if (bytes > MAX_BYTES) {
-      throw new GatewayError('ENVELOPE_MALFORMED', `GnuPG reports more than ${MAX_BYTES} bytes of one message`);
+      throw new GatewayError(
+        'ENVELOPE_MALFORMED',
+        `GnuPG reports more than ${MAX_BYTES} bytes of one message`,
+      );
     }
     chunks.push(chunk);
   }

@@ -14,7 +14,8 @@ const OLDEST = { major: 2, minor: 2 };
 export async function assertGnupgRuns(gnupg: Gnupg): Promise<void> {
   const said = await firstLineOf(gnupg.command);
   const [, major, minor] = /\(GnuPG\S*\) (\d+)\.(\d+)/.exec(said) ?? [];
-  const isOld = Number(major) < OLDEST.major || (Number(major) === OLDEST.major && Number(minor) < OLDEST.minor);
+  const isOld =
+    Number(major) < OLDEST.major || (Number(major) === OLDEST.major && Number(minor) < OLDEST.minor);
   if (major === undefined || isOld) {
     const wanted = `${OLDEST.major}.${OLDEST.minor} or later`;
     throw new GatewayError('OPENPGP_UNAVAILABLE', `${gnupg.command} is not GnuPG ${wanted}, but: ${said}`);

@@ -40,7 +40,8 @@ export interface FrozenContent {
 }
 
 /**
- * Freezes what has gathered, or the first half of it, and starts its deliveries.
+ * Freezes what has gathered, and starts its deliveries. Of a study that has gone before, new instances come first; what
+ * was attached to it still gathers then, and is the next freeze.
  * @throws ROUTE_MISSING when no route fits (the study stays as it is), STATE_INVALID when nothing has gathered
  */
 export async function completeStudy(

@@ -46,5 +46,8 @@ export async function parkDelivery(
         ),
   );
   parts.log.warn({ event: 'delivery.parked', delivery: id, stage, code: error.code });
-  await wakeMembers(parts, parked);
+  // What is not told now, recovery makes up for.
+  await wakeMembers(parts, parked).catch((error: unknown) => {
+    parts.log.warn({ event: 'queue.add_failed', delivery: id, reason: String(error) });
+  });
 }

@@ -6,6 +6,7 @@ import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Exchange } from '../domain/exchange.js';
 import type { Peer } from '../domain/peer.js';
 import type { Site } from '../domain/site.js';
+import type { DirectoryAttestation } from '../jmix/assertion.js';
 import type { Log } from '../observe/log.js';
 import type { Openpgp } from '../openpgp/openpgp.js';
 import type { Stage } from '../queue/jobs.js';
@@ -29,6 +30,8 @@ export interface OutboundParts {
   readonly lines: Lines;
   /** How long the assertions of our envelopes are good; for ever when absent. */
   readonly assertionMs?: number;
+  /** What a directory attests of us, for our assertions; undefined where none does. */
+  attestation(): DirectoryAttestation | undefined;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
   hubTo(peerId: string): { readonly id: string; readonly encryptionKey: KeyObject } | undefined;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */

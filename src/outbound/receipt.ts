@@ -69,20 +69,23 @@ async function settleReceipt(
   const envelope = envelopesOf(delivery).find((each) => each.id === envelopeId);
   if (envelope === undefined) throw new GatewayError('FAULT', 'a receipt for an envelope of nobody');
   const checked = await readWithNewKeys(parts, delivery, envelope, jws);
-  if (delivery.sealed === undefined || envelopeId !== envelopeIdOf(delivery)) {
-    // It expired on its way, as we thought; the one that was sealed again decides.
-    if (checked.outcome === 'refused') return;
+  const isFormer = delivery.sealed === undefined || envelopeId !== envelopeIdOf(delivery);
+  // It was withdrawn, and came too late as we thought; the one that was sealed again decides.
+  if (isFormer && checked.outcome === 'refused') return;
+  if (checked.outcome === 'stored') assertComplete(checked, await readFrozenList(parts, id));
+  if (isFormer) {
     const former = await readSealedFolder(parts.layout, envelopeId);
     if (former !== undefined) await keepSealed(parts, id, envelopeId, former);
   }
-  if (checked.outcome === 'stored') assertComplete(checked, await readFrozenList(parts, id));
   await parts.deliveries.writeDocument(id, RECEIPT_DOCUMENT, jws);
   const custody = await custodyMark(parts, delivery, envelope, checked);
   const { code, message } = checked.reason ?? { code: 'UNKNOWN', message: 'no reason given' };
   await parts.deliveries.update(id, (record) => {
     if (record.receipt === 'verified') return record;
     const event =
-      checked.outcome === 'stored' ? ({ type: 'verified' } as const) : ({ type: 'refused', code, message } as const);
+      checked.outcome === 'stored'
+        ? ({ type: 'verified' } as const)
+        : ({ type: 'refused', code, message } as const);
     return { ...advanceDelivery(record, event, parts.clock.now()), ...custody };
   });
   if (delivery.purpose === 'pairing-test') await discardPairingTest(parts, delivery);

@@ -12,6 +12,8 @@ import { readSealedFolder, type SealedFolder } from '../spool/sealed-folder.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 import { presentMembers } from './sharing.js';
 
+const UNSEALED = ['accepted', 'packed'] as const;
+
 /** What becomes of a delivery: it has its part in an envelope, waits for another one to seal, or needs its own. */
 export type Share = { readonly sealed: Sealed } | 'waits' | 'alone';
 
@@ -25,7 +27,7 @@ export async function takeShare(
   sealFor: (id: EnvelopeId, peers: readonly Peer[]) => Promise<void>,
 ): Promise<Share> {
   const { shared, peerId } = delivery;
-  if (shared === undefined || delivery.resealAs !== undefined) return 'alone';
+  if (shared === undefined || !hasNoEnvelope(delivery)) return 'alone';
   let envelope = await readSealedFolder(parts.layout, shared.id);
   if (envelope === undefined) {
     const members = presentMembers(parts, shared, peerId);
@@ -119,8 +121,6 @@ async function sealerOf(
 function isUnsealed(delivery: Delivery | undefined): delivery is Delivery {
   return delivery !== undefined && hasNoEnvelope(delivery) && dueDelivery(delivery, UNSEALED) !== undefined;
 }
-
-const UNSEALED = ['accepted', 'packed'] as const;
 
 function hasNoEnvelope({ sealed, resealAs, carriage }: Delivery): boolean {
   return sealed === undefined && resealAs === undefined && (carriage === 'accepted' || carriage === 'packed');

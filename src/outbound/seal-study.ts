@@ -48,6 +48,7 @@ export async function sealStudy(
   }
   if (delivery.purpose === 'pairing-test') files.push(pairingTestFile(parts.site.id, delivery.peerId));
   const nowMs = parts.clock.now();
+  const attestation = parts.attestation();
   const contents = {
     id,
     createdAtMs: nowMs,
@@ -59,6 +60,7 @@ export async function sealStudy(
     files,
     signingKey: parts.keys.signing.privateKey,
     ...(parts.assertionMs === undefined ? {} : { assertionExpiresAtMs: nowMs + parts.assertionMs }),
+    ...(attestation === undefined ? {} : { attestation }),
     signal,
   };
   const commit: CommitFolder = (_layout, from, to) => placeFolder(from, to);

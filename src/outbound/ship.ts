@@ -1,8 +1,8 @@
 /**
  * ship: the sealed envelope → the peer, or the place where the peer takes it. Commit point: the far side's
  * acknowledgement, which it gives only when it has the whole envelope. A put that broke after its last byte is probed
- * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it. One whose
- * assertion has expired is not sent, for the far side would refuse it: it goes back to seal.
+ * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it. One that
+ * the far side would refuse as expired, or a hub because of another receiver, goes back to seal (withdraw.ts).
  */
 import { advanceDelivery, type Delivery, envelopeIdOf } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
@@ -10,8 +10,8 @@ import { windowState } from '../domain/time-window.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { afterProgress } from '../transport/broken-line.js';
 import type { Outbox, OutgoingEnvelope } from '../transport/transport.js';
-import { isExpiring, sealAgain } from './expire.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
+import { isExpiring, isHeldUpByOthers, withdraw } from './withdraw.js';
 
 /**
  * @throws what `Outbox.put` throws; ENVELOPE_EXISTS when the peer holds another envelope under this id; OUTSIDE_WINDOW
@@ -21,13 +21,17 @@ export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
   const delivery = dueDelivery(await parts.deliveries.read(id), ['sealed', 'sent']);
   if (delivery !== undefined) {
     const outbox = parts.lines.outboxTo(delivery.peerId);
-    let expired = false;
+    let isUseless = false;
     await withinWindow(parts, delivery, signal, async (whileOpen) => {
       if (await arrivedBefore(parts, outbox, delivery, whileOpen)) return;
-      expired = isExpiring(parts, delivery);
-      if (!expired) await put(parts, outbox, delivery, whileOpen);
+      isUseless = isExpiring(parts, delivery);
+      if (isUseless) return;
+      await put(parts, outbox, delivery, whileOpen).catch((error: unknown) => {
+        isUseless = isHeldUpByOthers(delivery, error);
+        if (!isUseless) throw error;
+      });
     });
-    if (expired) return sealAgain(parts, delivery);
+    if (isUseless) return withdraw(parts, delivery);
     await parts.deliveries.update(id, (record) =>
       record.receipt === 'awaited' && record.carriage !== 'acknowledged'
         ? advanceDelivery(record, { type: 'acknowledged' }, parts.clock.now())

@@ -131,20 +131,27 @@ async function writeTemporary(path: string, bytes: Buffer | string, mode: number
   return temporary;
 }
 
+/** Files that are synced at once: file systems with a journal write it once for all who wait. */
+const SYNCS_AT_ONCE = 8;
+
 /** Makes the files of a folder, and of the folders in it, durable: contents first, then entries. */
 export async function syncTree(path: string): Promise<void> {
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    const child = join(path, entry.name);
-    if (entry.isDirectory()) {
-      await syncTree(child);
-    } else {
-      const handle = await open(child, 'r');
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    }
-  }
+  const entries = await readdir(path, { withFileTypes: true });
+  for (const folder of entries.filter((entry) => entry.isDirectory()))
+    await syncTree(join(path, folder.name));
+  const files = entries.filter((entry) => !entry.isDirectory()).values();
+  const syncing = async (): Promise<void> => {
+    for (const { name } of files) await fsyncFile(join(path, name));
+  };
+  await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, syncing));
   await fsyncFolder(path);
+}
+
+async function fsyncFile(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

@@ -22,6 +22,7 @@
  *     exchanges/<name>.json           how the last look into an inbox went
  *     scratch/                        half-written folders and archives; wiped at start
  *     trust/peers/<id>.<revision>.json  what was learned of a peer: by pairing, announcements, directory
+ *     trust/pairings/<hash>.json        letters of pairings that were written, or read
  *     keys/  redis/
  */
 import { createHash } from 'node:crypto';

@@ -122,6 +122,7 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     }
   };
   const busy = (key: string, name: string) => working.get(key) ?? working.get(name);
+  const isBusy = (key: string) => [...working.keys()].some((name) => name.startsWith(key));
 
   const openStudy = async (studyInstanceUid: Uid): Promise<StoredStudy> => {
     const key = studyKey(studyInstanceUid);
@@ -221,13 +222,13 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     keys: () => studyKeys(layout),
     release(key) {
       const study = studies.get(key);
-      if (study !== undefined && !isGathering(study)) studies.delete(key);
+      // What is just being added would be added to a study that nobody looks at any more.
+      if (study !== undefined && !isGathering(study) && !isBusy(key)) studies.delete(key);
     },
     conflictCounts: () => conflicts,
     async forget(key) {
       const study = await find(key);
-      const isBusy = [...working.keys()].some((name) => name.startsWith(key));
-      if (isBusy || (study !== undefined && isGathering(study))) return false;
+      if (isBusy(key) || (study !== undefined && isGathering(study))) return false;
       const forgetting = forget(key);
       working.set(key, forgetting);
       await forgetting.finally(() => working.delete(key));

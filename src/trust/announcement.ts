@@ -25,7 +25,10 @@ const announcementSchema = z.object({
   issued_at: z.iso.datetime(),
   signing: z.array(z.unknown()).max(MAX_KEYS),
   encryption: z.array(z.unknown()).max(MAX_KEYS),
-  revoked: z.array(z.string().regex(/^[A-Za-z0-9_-]{43}$/)).max(MAX_REVOKED).default([]),
+  revoked: z
+    .array(z.string().regex(/^[A-Za-z0-9_-]{43}$/))
+    .max(MAX_REVOKED)
+    .default([]),
 });
 
 /** What a site states of its keys. */

@@ -4,6 +4,7 @@
  */
 import { createHash, type KeyObject } from 'node:crypto';
 import { parseBase64Url } from '../jmix/base64.js';
+import { isLowOrderPoint } from '../jmix/key-agreement.js';
 import { ed25519PublicKey, RAW_KEY_BYTES, rawPublicKey, x25519PublicKey } from '../jmix/raw-keys.js';
 import { isJsonObject, type JsonObject } from '../jmix/strict-json.js';
 import type { KeyPurpose } from './key-files.js';
@@ -40,7 +41,8 @@ export function formatJwk(key: KeyObject, purpose: KeyPurpose): JsonObject {
 }
 
 /**
- * @returns undefined for what is no public X25519 or Ed25519 key, or meant for another use than ours. A key that comes
+ * @returns undefined for what is no public X25519 or Ed25519 key, or meant for another use than ours, nor for a
+ *   point of low order, to which nothing can be sealed. A key that comes
  *   with its private half is nobody's secret any more, and none either.
  */
 export function parseJwk(jwk: unknown): PublishedKey | undefined {
@@ -49,7 +51,7 @@ export function parseJwk(jwk: unknown): PublishedKey | undefined {
   const { crv, use } = CURVE[purpose];
   if (jwk['crv'] !== crv || (Object.hasOwn(jwk, 'use') && jwk['use'] !== use)) return undefined;
   const raw = typeof jwk['x'] === 'string' ? parseBase64Url(jwk['x']) : undefined;
-  if (raw?.length !== RAW_KEY_BYTES) return undefined;
+  if (raw?.length !== RAW_KEY_BYTES || (purpose === 'encryption' && isLowOrderPoint(raw))) return undefined;
   const key = purpose === 'signing' ? ed25519PublicKey(raw) : x25519PublicKey(raw);
   return { kid: jwkThumbprint(key), purpose, key };
 }

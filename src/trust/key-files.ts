@@ -42,16 +42,7 @@ export async function readPrivateKey(
   exposed?: (path: string) => void,
   passphrase?: Buffer,
 ): Promise<KeyObject> {
-  const mode = await stat(path).then(
-    (found) => found.mode,
-    (cause) => {
-      throw new GatewayError('KEY_UNREADABLE', `the key file cannot be read: ${path}`, { cause });
-    },
-  );
-  if ((mode & 0o077) !== 0) {
-    if (exposed === undefined) throw exposedKey(path, mode);
-    exposed(path);
-  }
+  await checkExposure(path, exposed);
   const bytes = await readKeyFile(path);
   const text = bytes.toString('latin1');
   if (!isEncryptedKey(text)) return parseForeignPrivateKey(bytes, CURVE[purpose], path);
@@ -63,8 +54,20 @@ export async function readPrivateKey(
   );
 }
 
-function exposedKey(path: string, mode: number): GatewayError {
-  return new GatewayError(
+/**
+ * @param exposed as for `readPrivateKey`
+ * @throws KEY_UNREADABLE when the file is missing, or readable by group or others
+ */
+export async function checkExposure(path: string, exposed?: (path: string) => void): Promise<void> {
+  const mode = await stat(path).then(
+    (found) => found.mode,
+    (cause) => {
+      throw new GatewayError('KEY_UNREADABLE', `the key file cannot be read: ${path}`, { cause });
+    },
+  );
+  if ((mode & 0o077) === 0) return;
+  if (exposed !== undefined) return exposed(path);
+  throw new GatewayError(
     'KEY_UNREADABLE',
     `a private key must be readable by its owner alone: ${path} has mode ${(mode & 0o777).toString(8)}, expected 600`,
   );

@@ -12,7 +12,6 @@ import { isEncryptedKey } from './key-encryption.js';
 import { type KeyPurpose, privateKeyText, readPrivateKey } from './key-files.js';
 import {
   generationPath,
-  type KeyRing,
   needsPrivateHalf,
   newestRevision,
   presentOf,
@@ -32,6 +31,8 @@ export interface Protection {
 /** A file with a private key in it. */
 interface Holder {
   readonly path: string;
+  /** Whose copy it is meant to be. */
+  readonly original?: string;
   read(passphrase: Buffer | undefined): Promise<KeyObject>;
   /** What the file is to hold. */
   format(key: KeyObject, passphrase: Buffer | undefined): Promise<string>;
@@ -48,15 +49,26 @@ export async function protectKeys(
   disk: KeyDisk,
   nowMs: number,
 ): Promise<readonly string[]> {
-  const passphrases = [to, from].filter((each) => each !== undefined);
   const due: { readonly holder: Holder; readonly key: KeyObject }[] = [];
   for (const holder of await holders(folder, nowMs)) {
-    if (isEncryptedKey(await readFile(holder.path, 'utf8')) ? !(await opens(holder, to)) : to !== undefined) {
-      due.push({ holder, key: await openBy(holder, passphrases) });
-    }
+    const text = await readFile(holder.path, 'utf8');
+    const isCopy = holder.original !== undefined && text === (await readFile(holder.original, 'utf8'));
+    const key = isCopy
+      ? due.find((each) => each.holder.path === holder.original)?.key
+      : await keyToMove(holder, isEncryptedKey(text), { to, from });
+    if (key !== undefined) due.push({ holder, key });
   }
   for (const { holder, key } of due) await disk.replace(holder.path, await holder.format(key, to), 0o600);
   return due.map(({ holder }) => holder.path);
+}
+
+/** Paths of the files whose private key lies in the clear. */
+export async function unprotectedKeys(folder: string, nowMs: number): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const { path } of await holders(folder, nowMs)) {
+    if (!isEncryptedKey(await readFile(path, 'utf8'))) found.push(path);
+  }
+  return found;
 }
 
 /** Generations first: the copies of the present keys follow them. */
@@ -69,7 +81,7 @@ async function holders(folder: string, nowMs: number): Promise<readonly Holder[]
       .map(({ kid, purpose }) => rawHolder(generationPath(folder, kid), purpose)),
     ...KEY_PURPOSES.map((purpose) => ({
       ...rawHolder(presentPath(folder, purpose), purpose),
-      ...(ring === undefined ? {} : { format: () => presentText(folder, ring, purpose) }),
+      ...(ring === undefined ? {} : copyOf(generationPath(folder, presentOf(ring, purpose).kid))),
     })),
     tlsHolder(join(folder, TLS_FILE)),
   ];
@@ -83,8 +95,8 @@ function rawHolder(path: string, purpose: KeyPurpose): Holder {
   };
 }
 
-function presentText(folder: string, ring: KeyRing, purpose: KeyPurpose): Promise<string> {
-  return readFile(generationPath(folder, presentOf(ring, purpose).kid), 'utf8');
+function copyOf(original: string): Pick<Holder, 'original' | 'format'> {
+  return { original, format: () => readFile(original, 'utf8') };
 }
 
 function tlsHolder(path: string): Holder {
@@ -106,15 +118,16 @@ function tlsHolder(path: string): Holder {
   };
 }
 
-async function opens(holder: Holder, passphrase: Buffer | undefined): Promise<boolean> {
-  return (await attempt(holder, passphrase)) !== undefined;
-}
-
-async function openBy(holder: Holder, passphrases: readonly Buffer[]): Promise<KeyObject> {
-  for (const passphrase of passphrases) {
-    const key = await attempt(holder, passphrase);
-    if (key !== undefined) return key;
-  }
+/** Undefined when it is as it shall be. */
+async function keyToMove(
+  holder: Holder,
+  isEncrypted: boolean,
+  { to, from }: Protection,
+): Promise<KeyObject | undefined> {
+  if (!isEncrypted) return to === undefined ? undefined : holder.read(undefined);
+  if (to !== undefined && (await attempt(holder, to)) !== undefined) return undefined;
+  const key = from === undefined ? undefined : await attempt(holder, from);
+  if (key !== undefined) return key;
   throw new GatewayError(
     'KEY_LOCKED',
     `no passphrase that was given opens ${holder.path}: expected keys.passphraseFile, or the one before it by --old-passphrase-file`,
@@ -122,7 +135,7 @@ async function openBy(holder: Holder, passphrases: readonly Buffer[]): Promise<K
 }
 
 /** Undefined when it is another passphrase. */
-async function attempt(holder: Holder, passphrase: Buffer | undefined): Promise<KeyObject | undefined> {
+async function attempt(holder: Holder, passphrase: Buffer): Promise<KeyObject | undefined> {
   try {
     return await holder.read(passphrase);
   } catch (error) {

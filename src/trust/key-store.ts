@@ -146,7 +146,10 @@ export async function changeKeys(
   }
   if (!(await disk.create(ringPath(folder.path, next.revision), formatRing(next), 0o600))) {
     for (const kid of change.made.keys()) await rm(generationPath(folder.path, kid), { force: true });
-    throw new GatewayError('STATE_INVALID', 'the keys have just been changed by somebody else; look at them again');
+    throw new GatewayError(
+      'STATE_INVALID',
+      'the keys have just been changed by somebody else; look at them again',
+    );
   }
   await settleKeys(folder, disk, nowMs);
   return next;
@@ -167,8 +170,7 @@ export async function settleKeys(folder: KeyFolder, disk: KeyDisk, nowMs: number
     if (kid === undefined) continue;
     const path = join(generationsFolder(folder.path), name);
     const generation = ring.generations.find((each) => each.kid === kid);
-    const isWanted =
-      generation === undefined ? !(await isOld(path)) : needsPrivateHalf(generation, nowMs);
+    const isWanted = generation === undefined ? !(await isOld(path)) : needsPrivateHalf(generation, nowMs);
     if (!isWanted) await rm(path, { force: true });
   }
 }
@@ -181,12 +183,16 @@ async function settlePresent(
 ): Promise<void> {
   const present = presentOf(ring, purpose);
   const path = presentPath(folder.path, purpose);
-  const text = await readFile(generationPath(folder.path, present.kid), 'utf8');
-  const copy = await readFile(path, 'utf8').catch(() => undefined);
-  if (copy !== text) {
-    if (copy !== undefined) await assertOurs(folder, ring, path, purpose);
-    await disk.replace(path, text, 0o600);
+  const original = generationPath(folder.path, present.kid);
+  const [text, copy] = await Promise.all(
+    [original, path].map((each) => readFile(each, 'utf8').catch(() => undefined)),
+  );
+  if (copy !== text && copy !== undefined) {
+    const kid = jwkThumbprint(await readPrivateKey(path, purpose, undefined, await folder.passphrase()));
+    if (!ring.generations.some((each) => each.kid === kid)) throw foreignKey(path, kid, present);
+    if (text === undefined && kid === present.kid) await disk.create(original, copy, 0o600);
   }
+  if (copy !== text && text !== undefined) await disk.replace(path, text, 0o600);
   const publicPath = join(folder.path, `${purpose}.pub`);
   const publicText = `${present.key}\n`;
   if ((await readFile(publicPath, 'utf8').catch(() => undefined)) !== publicText) {
@@ -195,17 +201,10 @@ async function settlePresent(
 }
 
 /** Whoever puts a key there by hand means something by it, and would lose it. */
-async function assertOurs(
-  folder: KeyFolder,
-  ring: KeyRing,
-  path: string,
-  purpose: KeyPurpose,
-): Promise<void> {
-  const kid = jwkThumbprint(await readPrivateKey(path, purpose, undefined, await folder.passphrase()));
-  if (ring.generations.some((each) => each.kid === kid)) return;
-  throw new GatewayError(
+function foreignKey(path: string, kid: string, present: KeyGeneration): GatewayError {
+  return new GatewayError(
     'KEY_UNREADABLE',
-    `${path} holds a key that is none of ours (${kid}): the present one is ${presentOf(ring, purpose).kid}; move the file away, and the right one is put there again`,
+    `${path} holds a key that is none of ours (${kid}): the present one is ${present.kid}; move the file away, and the right one is put there again`,
   );
 }
 

@@ -9,6 +9,7 @@ import type { Settings } from '../config/settings.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { TlsIdentity } from './certificate.js';
 import { decryptPrivateKey, encryptPrivateKey, isEncryptedKey } from './key-encryption.js';
+import { checkExposure } from './key-files.js';
 
 export const TLS_FILE = 'tls.key';
 const CERTIFICATE_START = '-----BEGIN CERTIFICATE-----';
@@ -40,6 +41,7 @@ export async function readTlsIdentity(
     };
   }
   const path = join(folder, TLS_FILE);
+  await checkExposure(path);
   return parseTlsFile(await readText(path), passphrase, path);
 }
 

@@ -142,6 +142,9 @@ function make(
   nowMs: number,
   more: Readonly<Record<string, string>>,
 ): PairingMessage {
+  if (!peerCardSchema.safeParse(card).success) {
+    throw failed('our own card cannot be sent: its name, contact or host name is malformed, or too long');
+  }
   assertPlain(card);
   const nonce = randomBytes(NONCE_BYTES);
   const iat = Math.floor(nowMs / 1000);

@@ -3,12 +3,12 @@
  *
  * Who stands between the sites shows each of them messages of his own, and wins if both compute the same words from
  * different ones. The order of the messages leaves him no choice but to guess. A's request is fixed, nonce and all,
- * before B draws its nonce; B answers one request only, with a fresh nonce, and its answer names the hash of the request
- * that it saw. So when he has B's answer, the words of B are fixed; the request of A is fixed too, and he has to find an
- * answer of his own that brings A's words to those 66 bits: a second preimage, for he cannot collect answers of B to look
- * for any two that match. Each try costs him one scrypt (RFC 7914) of 128 MiB, a third of a second; 2^66 of them do not
- * fit into the minutes of a telephone call, nor into the days of a letter. Nothing can be computed beforehand, since the
- * nonces of both sides are the salt.
+ * before B draws its nonce; B answers one request in a window, or one for each letter that its operator reads, always with
+ * a fresh nonce, and its answer names the hash of the request that it saw. So when he has B's answer, the words of B are
+ * fixed; the request of A is fixed too, and he has to find an answer of his own that brings A's words to those 66 bits: a
+ * second preimage, for he cannot collect answers of B to look for any two that match. Each try costs him one scrypt
+ * (RFC 7914) of 128 MiB, a third of a second; 2^66 of them do not fit into the minutes of a telephone call, nor into the
+ * days of a letter. Nothing can be computed beforehand, since the nonces of both sides are the salt.
  *
  * Six words of the English list of BIP-39 (2048 words, told apart by their first four letters), and nothing else of it:
  * they are no seed, and have no checksum.

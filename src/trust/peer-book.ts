@@ -31,7 +31,7 @@ export interface PeerBookParts {
 }
 
 export interface PeerBook extends ReadonlyMap<string, Peer> {
-  /** Looks whether anything has changed on the disk. */
+  /** Looks whether anything has changed on the disk. What cannot be read is told in the log, and changes nothing. */
   refresh(): Promise<void>;
   /** Config first, then those that are only paired. */
   known(): readonly KnownPeer[];
@@ -133,10 +133,20 @@ export async function readPeerBook(
   };
   await load();
 
+  let told: string | undefined;
+  /** What is known stays: a file that went bad while we run must not stop what other peers send. */
+  const reload = async () => {
+    const reason = await load().then(
+      () => undefined,
+      (error: unknown) => (isGatewayError(error) ? error.message : String(error)),
+    );
+    if (reason !== undefined && reason !== told) log.error({ event: 'peers.unreadable', reason });
+    told = reason;
+  };
   let loading: Promise<void> = Promise.resolve();
   /** One after the other, so that what was read earlier never takes the place of what was read later. */
   const refresh = () => {
-    loading = loading.catch(() => undefined).then(load);
+    loading = loading.then(reload);
     return loading;
   };
 
@@ -157,23 +167,15 @@ export async function readPeerBook(
       news = changed.news;
       return changed.record;
     });
-    for (const { event, ...facts } of news) log.warn({ event, peer: peerId, ...facts });
+    for (const { event, ...facts } of news) {
+      log[event === 'peer.key_learned' ? 'info' : 'warn']({ event, peer: peerId, ...facts });
+    }
     await refresh();
     return news.some(({ event }) => event !== 'peer.statement_refused');
   };
 
   return Object.assign(peers, {
-    async refresh() {
-      try {
-        await refresh();
-      } catch (error) {
-        // What is known stays; a file that went bad while we run must not stop what other peers send.
-        log.error({
-          event: 'peers.unreadable',
-          reason: isGatewayError(error) ? error.message : String(error),
-        });
-      }
-    },
+    refresh,
     known: () => [...known.values()],
     learn: (peerId: string, announcements: readonly string[]) =>
       announcements.length === 0

@@ -31,7 +31,9 @@ export function assertPeers(settings: Settings, peers: readonly KnownPeer[]): vo
 
 function routeProblems(id: string, known: KnownPeer | undefined): readonly string[] {
   if (known === undefined) {
-    return [`there is no peer ${id}; add it to peers, or pair with it by \`drawbridge pair\``];
+    return [
+      `there is no peer ${id}; add it to peers, or pair with it (drawbridge pair) before it has a route`,
+    ];
   }
   const { entry, record } = known;
   const hasWay = (reachOf(entry, record).url ?? entry.via) !== undefined;

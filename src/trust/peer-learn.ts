@@ -5,7 +5,8 @@
  * - A statement counts if a signing key that is honoured for this very peer has signed it, and it is about this peer.
  *   Chains are followed, within bounds; statements come oldest first, but a gap is bridged when it closes.
  * - A key that has named its successor has spoken its last word: no further new key counts on it, only its own
- *   revocation. Whoever finds an old key can lead no second line from it, and no line runs in a circle.
+ *   revocation. Whoever finds an old key can lead no second line from it, and no line runs in a circle. What it names
+ *   nevertheless is offered: then one of two lines is a thief's, and people have to find out which.
  * - A signing key is revoked by itself, or by one that came after it; an encryption key by any signing key in use.
  */
 import { ANNOUNCEMENT_MAX_BYTES } from './announcement.js';
@@ -16,8 +17,10 @@ import { readStatement, type Statement } from './peer-statement.js';
 
 /** Looked at in one go; a site that rotates each month has fewer. */
 const MAX_STATEMENTS = 32;
-/** Kept for one peer; far above what years of rotation bring. */
-const MAX_KEYS = 256;
+/** Kept for one peer, of keys, revocations and statements each; far above what years of rotation bring. */
+export const MAX_KEPT = 256;
+/** Offered at one time. */
+export const MAX_OFFERED = 16;
 
 export interface LearnContext extends KeyRules {
   readonly entry: PinnedKeys;
@@ -95,7 +98,9 @@ function reasonAgainst(statement: Statement, record: PeerRecord, context: LearnC
   if (site !== record.id) return `it is about the keys of ${site}`;
   if (issuedAtMs > context.nowMs + context.maxFutureMs) return 'it is from the future';
   if (keys.some(({ kid }) => context.foreign.has(kid))) return 'it names a key of another peer';
-  if (record.keys.length + record.revoked.length + keys.length > MAX_KEYS) return 'there are too many keys';
+  if (Math.max(record.keys.length, record.revoked.length, record.statements.length) >= MAX_KEPT) {
+    return 'there are too many statements already';
+  }
   return undefined;
 }
 
@@ -103,7 +108,8 @@ function apply(record: PeerRecord, statement: Statement, judged: PeerKeys, conte
   const { by, issuedAtMs } = statement;
   const ended = new Set([...record.superseded, ...record.revoked].map(({ kid }) => kid));
   const hasSuccessor = record.superseded.some(({ kid }) => kid === by);
-  const living = hasSuccessor ? [] : statement.keys.filter(({ kid }) => !ended.has(kid));
+  const isDeaf = hasSuccessor || context.entry.jwks === 'off';
+  const living = isDeaf ? [] : statement.keys.filter(({ kid }) => !ended.has(kid));
   const added: LearnedKey[] = living
     .filter(({ kid }) => kid !== by && !record.keys.some((each) => each.kid === kid))
     .map(({ kid, purpose, key }) => ({
@@ -118,6 +124,7 @@ function apply(record: PeerRecord, statement: Statement, judged: PeerKeys, conte
         ? { insteadOf: judged.encryption.kid }
         : {}),
     }));
+  const stray = hasSuccessor ? strayKeys(statement, record, judged, context) : [];
   const signers = living.filter(({ purpose }) => purpose === 'signing');
   const isSucceeded = signers.length > 0 && !signers.some(({ kid }) => kid === by);
 
@@ -129,14 +136,14 @@ function apply(record: PeerRecord, statement: Statement, judged: PeerKeys, conte
         cameAfter(by, kid, keys) ||
         (!hasSuccessor && judged.known.get(kid)?.purpose !== 'signing')),
   );
-  if (added.length === 0 && revoked.length === 0 && !isSucceeded) return { record, news: [] };
+  if (added.length + revoked.length + stray.length === 0 && !isSucceeded) return { record, news: [] };
   return {
     record: {
       ...record,
       keys,
       superseded: isSucceeded ? [...record.superseded, { kid: by, atMs: issuedAtMs }] : record.superseded,
       revoked: [...record.revoked, ...revoked.map((kid) => ({ kid, atMs: context.nowMs, by }))],
-      offered: record.offered.filter(
+      offered: [...record.offered, ...stray].filter(
         ({ kid }) => !revoked.includes(kid) && !added.some((each) => each.kid === kid),
       ),
     },
@@ -146,9 +153,27 @@ function apply(record: PeerRecord, statement: Statement, judged: PeerKeys, conte
         .map(
           ({ kid, purpose, source }) => ({ event: 'peer.key_learned', kid, purpose, source, by }) as const,
         ),
+      ...stray.map(({ kid, purpose }) => ({ event: 'peer.key_offered', kid, purpose, by }) as const),
       ...revoked.map((kid) => ({ event: 'peer.key_revoked', kid, by }) as const),
     ],
   };
+}
+
+/** What a key names after it has named its successor, and nobody else vouches for. */
+function strayKeys(
+  { keys }: Statement,
+  { superseded, revoked, offered }: PeerRecord,
+  { known }: PeerKeys,
+  { entry, nowMs }: LearnContext,
+): PeerRecord['offered'] {
+  if (entry.jwks === 'off') return [];
+  const settled = new Set([...superseded, ...revoked, ...offered].map(({ kid }) => kid));
+  const stray = keys.filter(({ kid }) => !known.has(kid) && !settled.has(kid));
+  // Without another signing key it leads no second line: it is older than what came before it.
+  if (!stray.some(({ purpose }) => purpose === 'signing')) return [];
+  return stray
+    .slice(0, Math.max(0, MAX_OFFERED - offered.length))
+    .map((key) => ({ ...key, firstSeenMs: nowMs }));
 }
 
 /** Whether the line of announcements leads from the key `earlier` to the key `later`. */

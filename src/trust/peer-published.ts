@@ -7,10 +7,8 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { rawPublicKey } from '../jmix/raw-keys.js';
 import type { KeySet } from './jwks.js';
 import { judgeKeys } from './peer-keys.js';
-import { type LearnContext, type Learned, learnStatements } from './peer-learn.js';
+import { type LearnContext, type Learned, learnStatements, MAX_KEPT, MAX_OFFERED } from './peer-learn.js';
 import type { LearnedKey, PeerRecord } from './peer-record.js';
-
-const MAX_OFFERED = 16;
 
 /** Pure; see `learnStatements`. */
 export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnContext): Learned {
@@ -29,11 +27,13 @@ export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnConte
   };
 
   if (entry.jwks === 'tls') {
-    const learned = strangers.map((each) => learnedFrom(each, 'tls', next, context));
+    const learned = strangers
+      .slice(0, Math.max(0, MAX_KEPT - next.keys.length))
+      .map((each) => learnedFrom(each, 'tls', next, context));
     return {
       record: {
         ...next,
-        keys: [...next.keys, ...learned],
+        keys: [...next.keys.filter(({ kid }) => !learned.some((each) => each.kid === kid)), ...learned],
         superseded: withdrawn(next, set, nowMs),
         offered: [],
       },
@@ -103,15 +103,16 @@ function learnedFrom(
   };
 }
 
-/** Signing keys that count because they were published, and no longer are: as if a successor had been announced. */
-function withdrawn(record: PeerRecord, set: KeySet, nowMs: number): PeerRecord['superseded'] {
-  const isPublished = (kid: string) => set.keys.some((each) => each.kid === kid);
-  const gone = record.keys.filter(
-    ({ kid, source, purpose }) =>
-      source === 'tls' &&
-      purpose === 'signing' &&
-      !isPublished(kid) &&
-      !record.superseded.some((each) => each.kid === kid),
+/**
+ * Signing keys that count because they were published lapse, as if a successor had been announced, when they no longer
+ * are; and do not when they are again.
+ */
+function withdrawn({ keys, superseded }: PeerRecord, set: KeySet, nowMs: number): PeerRecord['superseded'] {
+  const published = new Set(set.keys.map(({ kid }) => kid));
+  const believed = new Set(
+    keys.filter(({ source, purpose }) => source === 'tls' && purpose === 'signing').map(({ kid }) => kid),
   );
-  return [...record.superseded, ...gone.map(({ kid }) => ({ kid, atMs: nowMs }))];
+  const ended = superseded.filter(({ kid }) => !(believed.has(kid) && published.has(kid)));
+  const gone = [...believed].filter((kid) => !published.has(kid) && !ended.some((each) => each.kid === kid));
+  return [...ended, ...gone.map((kid) => ({ kid, atMs: nowMs }))];
 }

@@ -15,7 +15,7 @@ export function proofReadme(manifest: Manifest, files: ProofFiles, keys: readonl
     'PROOF OF AN ENVELOPE',
     '',
     `Envelope   ${manifest.id}`,
-    `Sealed     ${formatTimestamp(manifest.timestampMs)}`,
+    `Sealed     ${sealedAt(manifest)}`,
     `Sender     ${partyText(manifest.sender)}`,
     `Receivers  ${receivers}`,
     '',
@@ -30,11 +30,7 @@ export function proofReadme(manifest: Manifest, files: ProofFiles, keys: readonl
     'A signature proves only that the owner of a key has signed. Whose key it is, nobody but its owner can tell you: ask',
     'them for the fingerprint by another way (telephone, letter), and compare.',
     '',
-    ...keys.flatMap(({ key, id, source, signed: files }) => [
-      keyFileName(key),
-      `    ${keyFingerprint(key)}`,
-      `    belongs to ${id === undefined ? 'an unknown party' : plainText(id)}; known from: ${source}; signed ${files.join(', ')}`,
-    ]),
+    ...keys.flatMap(keyText),
     '',
     'VERIFY IT WITH DRAWBRIDGE',
     '',
@@ -60,6 +56,19 @@ export function proofReadme(manifest: Manifest, files: ProofFiles, keys: readonl
     '',
   ];
   return Buffer.from(`${text.join('\n')}\n`);
+}
+
+function sealedAt({ timestampMs }: Manifest): string {
+  return Number.isNaN(timestampMs) ? 'at no time that a clock shows' : formatTimestamp(timestampMs);
+}
+
+function keyText({ key, id, source, signed }: ProofKey): readonly string[] {
+  const owner = id === undefined ? 'an unknown party' : plainText(id);
+  return [
+    keyFileName(key),
+    `    ${keyFingerprint(key)}`,
+    `    belongs to ${owner}; known from: ${source}; signed ${signed.join(', ')}`,
+  ];
 }
 
 function partyText({ id, name }: ManifestEntity): string {

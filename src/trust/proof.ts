@@ -25,6 +25,8 @@ export const PROOF_FILES = {
 
 const KEY_FILE = /^keys\/[0-9a-f]{16}\.pem$/;
 const ANNOUNCEMENT_FILE = /^announcements\/[0-9]{3}\.jws$/;
+/** Three digits. */
+export const MAX_ANNOUNCEMENT_FILES = 999;
 const SUM_LINE = /^([0-9a-f]{64}) {2}(\S+)$/;
 
 /** By name; the names are those of `isProofFile`. */

@@ -9,6 +9,7 @@ import type { KnownKey } from '../jmix/custody.js';
 import { keyNamedIn } from '../jmix/custody-step.js';
 import type { Manifest } from '../jmix/manifest.js';
 import { parseCompactJws, verifyCompactJws } from '../jmix/manifest-jws.js';
+import { keyFingerprint } from '../jmix/raw-keys.js';
 import { isJsonObject, type JsonObject, parseStrictObject } from '../jmix/strict-json.js';
 import { type Receipt, readReceipt } from './receipt.js';
 
@@ -63,13 +64,11 @@ function receiverOf(statement: JsonObject, { receivers }: Manifest): string {
   throw new GatewayError('RECEIPT_INVALID', 'the receipt is not by a receiver of the envelope');
 }
 
-/** Keys in the signed steps of the receipt's trail. */
+/** Keys in the signed steps of the receipt's trail, each once. */
 function keysNamedIn({ audit }: JsonObject): readonly KeyObject[] {
-  if (!Array.isArray(audit)) return [];
-  return audit.flatMap((entry) => {
-    const key = isJsonObject(entry) ? keyNamedIn(entry['assertion']) : undefined;
-    return key === undefined ? [] : [key];
-  });
+  const entries = Array.isArray(audit) ? audit.filter(isJsonObject) : [];
+  const keys = entries.map(({ assertion }) => keyNamedIn(assertion)).filter((key) => key !== undefined);
+  return [...new Map(keys.map((key) => [keyFingerprint(key), key])).values()];
 }
 
 function isSignedByOneOf(jws: Buffer, keys: readonly KeyObject[]): boolean {

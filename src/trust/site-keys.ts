@@ -61,6 +61,8 @@ export type CreateFile = (path: string, text: string, mode: number) => Promise<b
 const TOKEN_FILE = 'api.token';
 /** A folder that changed so shortly before may change again within the same tick of the file system's clock. */
 const TICK_MS = 100;
+/** To try a passphrase costs a quarter of a second, and everybody may ask for our keys. */
+const QUIET_MS = 30_000;
 /** What is told in one document or envelope; a site that rotates each month has fewer within a year. */
 const MAX_ANNOUNCEMENTS = 32;
 
@@ -122,7 +124,10 @@ export async function readSiteKeys(
   let seenMs = NEVER;
   let { ring, privateKeys } = await loadKeys(keyFolder, clock.now());
 
+  let quietUntilMs = 0;
+
   const reload = async () => {
+    if (Date.now() < quietUntilMs) return;
     const changedMs = await changedAtMs(folder);
     if (changedMs === seenMs) return;
     const nowMs = Date.now();
@@ -160,6 +165,7 @@ export async function readSiteKeys(
       try {
         await loading;
       } catch (error) {
+        quietUntilMs = Date.now() + QUIET_MS;
         if (unreadable === undefined) throw error;
         unreadable(toGatewayError(error));
       }

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
 import { makeBridge, type TestBridge } from '../support/bridge.js';
 import { type Storescp, startStorescp, storescu } from '../support/dcmtk.js';
@@ -35,6 +35,40 @@ async function pair(bridge: TestBridge, ...args: readonly string[]): Promise<Sai
   if (line === undefined) throw new Error(output);
   return JSON.parse(line) as Said;
 }
+
+describe('two sites without a line, whose bridges do not run', () => {
+  it(
+    'are paired by two letters and six words; without the words nobody says yes',
+    async () => {
+      const [a, b] = await Promise.all([makeBridge('site-a'), makeBridge('site-b')]);
+      try {
+        const [request, answer] = [join(a.folder, 'request.txt'), join(b.folder, 'answer.txt')];
+        expect(await pair(a, '--out', request)).toMatchObject({ ok: true, state: 'requested' });
+        const atB = await pair(b, '--in', request, '--out', answer);
+        expect(atB).toMatchObject({ ok: true, state: 'comparing', peer: { id: 'site-a' } });
+        const words = atB.words ?? '';
+        expect(await pair(a, '--in', answer)).toMatchObject({ ok: true, state: 'comparing', words });
+        for (const [site, letter] of [
+          [b, request],
+          [a, answer],
+        ] as const) {
+          expect(await pair(site, '--in', letter, '--words', words)).toMatchObject({
+            ok: true,
+            state: 'paired',
+          });
+        }
+        expect(await pair(a, '--in', answer, '--words', words)).toMatchObject({
+          ok: false,
+          code: 'PAIRING_FAILED',
+        });
+        expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: false, code: 'PEER_UNREACHABLE' });
+      } finally {
+        await Promise.all([a.remove(), b.remove()]);
+      }
+    },
+    LONG_MS,
+  );
+});
 
 describeWith(['dcmtk', 'redis'], 'two bridges that know nobody', () => {
   let a: TestBridge;

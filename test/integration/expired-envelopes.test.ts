@@ -70,7 +70,7 @@ it('what expires within minutes is sealed again, and goes under another id', asy
   expect(delivery.steps.map(({ event }) => event)).toEqual([
     'packed',
     'sealed',
-    'expired',
+    'withdrawn',
     'sealed',
     'sent',
     'acknowledged',

@@ -40,7 +40,13 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
   }
 
   /** The site as its config would have it with `changes` in the entry of the other one. */
-  function processOf(site: TestSite, own: OwnKey, other: TestSite, theirs: OwnKey, changes: Partial<Peer> = {}) {
+  function processOf(
+    site: TestSite,
+    own: OwnKey,
+    other: TestSite,
+    theirs: OwnKey,
+    changes: Partial<Peer> = {},
+  ) {
     const { context } = site;
     const peer = context.peers.get(other.id);
     if (peer === undefined) throw new Error(`${site.id} does not know ${other.id}`);
@@ -48,9 +54,16 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
     const peers: PeerBook = Object.assign(new Map([...context.peers, [other.id, entry]]), context.peers);
     const [settings] = context.settings.peers.filter(({ id }) => id === other.id);
     if (settings === undefined) throw new Error('no entry');
-    const withKey = { ...settings, openpgpFingerprints: [theirs.fingerprint], openpgpKeyFile: theirs.publicKeyFile };
+    const withKey = {
+      ...settings,
+      openpgpFingerprints: [theirs.fingerprint],
+      openpgpKeyFile: theirs.publicKeyFile,
+    };
     const openpgp = { command: own.gnupg.command };
-    return site.process({ peers, openpgp: createOpenpgp({ openpgp, peers: [withKey] }, context.layout.keys) });
+    return site.process({
+      peers,
+      openpgp: createOpenpgp({ openpgp, peers: [withKey] }, context.layout.keys),
+    });
   }
 
   const processA = (changes?: Partial<Peer>): SiteProcess => processOf(siteA, keys.a, siteB, keys.b, changes);
@@ -63,7 +76,10 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
     const id = await a.send('site-b');
     expect(await readdir(siteB.inboxFolder)).toEqual([`${id}.JMIX.tar.gpg`]);
     await b.poll();
-    expect(await received(id)).toMatchObject({ progress: 'confirmed', signedBy: `OpenPGP ${keys.a.fingerprint}` });
+    expect(await received(id)).toMatchObject({
+      progress: 'confirmed',
+      signedBy: `OpenPGP ${keys.a.fingerprint}`,
+    });
     expect((await readdir(siteA.inboxFolder))[0]).toMatch(/\.JMIX\.tar\.gpg$/);
     await a.poll();
     expect(await siteA.context.deliveries.read(id)).toMatchObject({ receipt: 'verified' });

@@ -106,12 +106,28 @@ describeWith('gnupg', 'OpenPGP messages', () => {
   });
 
   it('what lies in a message is not compressed on its way out', async () => {
-    expect((await sealed([partner.fingerprint], ours, chunksOf(Buffer.alloc(200_000)))).length).toBeGreaterThan(200_000);
+    expect(
+      (await sealed([partner.fingerprint], ours, chunksOf(Buffer.alloc(200_000)))).length,
+    ).toBeGreaterThan(200_000);
   });
 
   it('a message that is changed anywhere is refused', async () => {
     const message = await signedBy(partner);
-    const places = [0, 1, 3, 12, 40, 90, 100, 130, 300, 70_000, message.length - 300, message.length - 25, message.length - 1];
+    const places = [
+      0,
+      1,
+      3,
+      12,
+      40,
+      90,
+      100,
+      130,
+      300,
+      70_000,
+      message.length - 300,
+      message.length - 25,
+      message.length - 1,
+    ];
     for (const place of places) {
       const changed = Buffer.from(message);
       changed.writeUInt8(changed.readUInt8(place) ^ 0x10, place);
@@ -123,7 +139,10 @@ describeWith('gnupg', 'OpenPGP messages', () => {
   it('a message that is cut off or goes on is refused', async () => {
     const message = await signedBy(partner);
     for (const length of [0, 1, 20, 94, 100, 8_000, 100_000, message.length - 22, message.length - 1]) {
-      expect([length, await codeOf(open(message.subarray(0, length)))]).toEqual([length, 'PAYLOAD_DECRYPT_FAILED']);
+      expect([length, await codeOf(open(message.subarray(0, length)))]).toEqual([
+        length,
+        'PAYLOAD_DECRYPT_FAILED',
+      ]);
     }
     expect(await codeOf(open(Buffer.concat([message, message])))).toBe('PAYLOAD_DECRYPT_FAILED');
     const literal = await from(partner, '--store', '--compress-algo', 'none');
@@ -183,7 +202,9 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     await gpg.learn(ourKeyFile);
     await know(gpg);
     const message = await signedBy(gpg);
-    expect((await gpg.run(['--with-colons', '--list-keys'])).output.toString().match(/^sub:/gm)).toHaveLength(3);
+    expect((await gpg.run(['--with-colons', '--list-keys'])).output.toString().match(/^sub:/gm)).toHaveLength(
+      3,
+    );
     rule = { ...rule, pinned: [gpg.fingerprint] };
     expect((await open(message)).signer).toBe(gpg.fingerprint);
     rule = { ...rule, pinned: [partner.fingerprint] };
@@ -243,7 +264,14 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     const messageSink = createWriteStream(join(root, 'endless.gpg'));
     messageSink.once('pipe', () => stop.abort());
     const recipients = [partner.fingerprint];
-    const running = encryptMessage({ gnupg: ours, plaintext: endless(), signer: us, recipients, messageSink, signal: stop.signal });
+    const running = encryptMessage({
+      gnupg: ours,
+      plaintext: endless(),
+      signer: us,
+      recipients,
+      messageSink,
+      signal: stop.signal,
+    });
     setImmediate(() => stop.abort());
     expect(await codeOf(running)).toBe('CANCELLED');
     await noneLeft();
@@ -279,7 +307,13 @@ describeWith('gnupg', 'OpenPGP messages', () => {
       }
     };
     const before = process.memoryUsage().rss;
-    await encryptMessage({ gnupg: ours, plaintext: plaintext(), signer: us, recipients: [us], messageSink: createWriteStream(path) });
+    await encryptMessage({
+      gnupg: ours,
+      plaintext: plaintext(),
+      signer: us,
+      recipients: [us],
+      messageSink: createWriteStream(path),
+    });
     const seen = createHash('sha256');
     const { signatures } = await decryptMessage({
       gnupg: ours,
@@ -337,13 +371,17 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     const file = join(root, 'partner.asc');
     const taking = async (bytes: Buffer) => {
       await writeFile(file, bytes);
-      return codeOf(importPartnerKeys(ours, { id: 'partner', keyFile: file, fingerprints: [partner.fingerprint] }));
+      return codeOf(
+        importPartnerKeys(ours, { id: 'partner', keyFile: file, fingerprints: [partner.fingerprint] }),
+      );
     };
     const [one, two] = await Promise.all([readFile(partner.publicKeyFile), readFile(stranger.publicKeyFile)]);
     expect(await taking(one)).toBe('opened');
     expect(await taking(two)).toBe('CONFIG_INVALID');
     expect(await taking(Buffer.concat([one, two]))).toBe('CONFIG_INVALID');
-    expect(await taking((await partner.run(['--export-secret-keys', partner.fingerprint])).output)).toBe('CONFIG_INVALID');
+    expect(await taking((await partner.run(['--export-secret-keys', partner.fingerprint])).output)).toBe(
+      'CONFIG_INVALID',
+    );
     expect(await taking(Buffer.from('no key'))).toBe('CONFIG_INVALID');
     const missing = { id: 'partner', keyFile: join(root, 'missing'), fingerprints: [] };
     expect(await codeOf(importPartnerKeys(ours, missing))).toBe('CONFIG_INVALID');
@@ -351,7 +389,9 @@ describeWith('gnupg', 'OpenPGP messages', () => {
 
   it('a program that is missing, or is no GnuPG, is told', async () => {
     expect(await codeOf(assertGnupgRuns(ours))).toBe('opened');
-    expect(await codeOf(assertGnupgRuns({ ...ours, command: join(root, 'gpg') }))).toBe('OPENPGP_UNAVAILABLE');
+    expect(await codeOf(assertGnupgRuns({ ...ours, command: join(root, 'gpg') }))).toBe(
+      'OPENPGP_UNAVAILABLE',
+    );
     expect(await codeOf(assertGnupgRuns({ ...ours, command: process.execPath }))).toBe('OPENPGP_UNAVAILABLE');
     expect(await codeOf(sealed([us], { ...ours, command: join(root, 'gpg') }))).toBe('OPENPGP_UNAVAILABLE');
   });
@@ -366,7 +406,8 @@ describeWith('gnupg', 'OpenPGP messages', () => {
       what: 'the agents have gone',
     });
   }
-  const workshops = async () => (await readdir(tmpdir())).filter((name) => name.startsWith('drawbridge-gpg-') && ownWorkshops.has(name));
+  const workshops = async () =>
+    (await readdir(tmpdir())).filter((name) => name.startsWith('drawbridge-gpg-') && ownWorkshops.has(name));
   const ownWorkshops = new Set<string>();
   async function agents(): Promise<readonly number[]> {
     const lines = await commandLines();
@@ -375,11 +416,25 @@ describeWith('gnupg', 'OpenPGP messages', () => {
 
   /** A message that is encrypted to us and whose packets within are `packets`, without a literal packet around them. */
   async function encryptedPackets(packets: Buffer): Promise<Buffer> {
-    return (await partner.run(['--encrypt', '--no-literal', '-r', us, '--compress-algo', 'none', '--output', '-'], packets)).output;
+    return (
+      await partner.run(
+        ['--encrypt', '--no-literal', '-r', us, '--compress-algo', 'none', '--output', '-'],
+        packets,
+      )
+    ).output;
   }
 
   async function withoutProtection(): Promise<Buffer> {
-    const output = await from(partner, '--rfc2440', '--disable-mdc', '--cipher-algo', '3DES', '--encrypt', '-r', us);
+    const output = await from(
+      partner,
+      '--rfc2440',
+      '--disable-mdc',
+      '--cipher-algo',
+      '3DES',
+      '--encrypt',
+      '-r',
+      us,
+    );
     return output;
   }
 });

@@ -223,10 +223,14 @@ it('where TLS is believed, keys are added; what the config pins stays, and what 
   expect(signers(site)).toEqual([k1.kid, k2.kid]);
   expect(known(site).keys.encryption).toMatchObject({ kid: e1.kid, source: 'config' });
 
-  publish([k1]);
-  time.ms += 6 * MINUTE_MS;
-  await site.news.ask('site-b');
-  expect(signers(site)).toEqual([k1.kid, k2.kid]);
+  // Published no more, then again, then no more: only the last lasts.
+  for (const keys of [[k1], [k2], [k1]]) {
+    publish(keys);
+    time.ms += 6 * MINUTE_MS;
+    await site.news.ask('site-b');
+    expect(signers(site)).toEqual([k1.kid, k2.kid]);
+    expect(known(site).record.superseded).toHaveLength(keys[0] === k1 ? 1 : 0);
+  }
   time.ms += 366 * 24 * 60 * MINUTE_MS;
   await site.book.refresh();
   expect(signers(site)).toEqual([k1.kid]);

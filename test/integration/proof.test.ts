@@ -1,7 +1,7 @@
 /** Proofs of what two sites did: exported from their data folders, verified by a stranger, and by openssl alone. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -281,5 +281,31 @@ describe('the README’s commands for openssl', () => {
     const forged = resealed(damaged(name, Math.floor(bytesOf(name).length / 2)));
     const folder = await writeFolder(forged);
     expect(() => run(folder, commandsIn(proof))).toThrow();
+  });
+});
+
+describe('`drawbridge proof`, from the data folder', () => {
+  const exportTo = (out: string, ...args: readonly string[]) =>
+    drawbridgeJson('proof', id, '-c', join(sites.root, 'site-a', 'drawbridge.yaml'), '--out', out, ...args);
+
+  it.each(['exported.tar', 'exported.zip', 'exported'])('writes %s once, which verifies', async (name) => {
+    const out = join(root, name);
+    expect(await exportTo(out)).toMatchObject({ exit: 0, ok: true, path: out, receipt: true });
+    expect(new Map(await readProof(out))).toEqual(new Map(proof));
+    expect((await drawbridgeJson('verify', out, ...signers)).exit).toBe(0);
+    expect(await exportTo(out)).toMatchObject({ exit: 1, code: 'REQUEST_INVALID' });
+    expect((await readdir(root)).filter((each) => each.endsWith('.part'))).toEqual([]);
+  });
+
+  it('still knows its own key when that has been replaced, and tells which key vouches for the new one', async () => {
+    const config = join(sites.root, 'site-a', 'drawbridge.yaml');
+    expect((await drawbridge('keys', 'rotate', '-c', config)).code).toBe(0);
+    const out = join(root, 'after-rotation.tar');
+    expect((await exportTo(out)).exit).toBe(0);
+    const files = new Map(await readProof(out));
+    for (const name of EVIDENCE) expect(files.get(name)).toEqual(proof.get(name));
+    expect(String(files.get('keys.json'))).toContain('"known_from": "own, retired"');
+    expect([...files.keys()]).toContain('announcements/001.jws');
+    expect((await drawbridgeJson('verify', out, ...signers)).exit).toBe(0);
   });
 });

@@ -336,3 +336,53 @@ it('a line that is down keeps one peer waiting, and the study with it; it goes w
   expect(await sweepStudies(a.outbound, HOUR_MS)).toBe(1);
   expect(await sealed()).toEqual([]);
 });
+
+it('what a hub has already, since it came for another peer, is not sent to it again', async () => {
+  const ids = await triple();
+  let puts = 0;
+  let isThere = false;
+  const { lines } = a.context;
+  const outboxTo = () => ({
+    put: async () => {
+      puts += 1;
+      isThere = true;
+    },
+    probe: async () => (isThere ? ('same' as const) : ('absent' as const)),
+  });
+  const process = a.process({ lines: { ...lines, outboxTo } });
+  await recoverDeliveries(process.outbound, ids);
+  await process.work();
+  for (const id of ids) expect(await deliveryOf(id)).toMatchObject({ carriage: 'acknowledged' });
+  expect(puts).toBe(1);
+});
+
+it.each([
+  new GatewayError('QUOTA_EXCEEDED', 'the inbox of site-c is full'),
+  new GatewayError('PEER_REFUSED', 'no member', { facts: { peerCode: 'RECIPIENT_MISMATCH' } }),
+])('what a hub does not take because of another receiver goes to this one alone: $code', async (refusal) => {
+  const ids = await triple();
+  await packAll(ids);
+  await seal(a.outbound, ids[0], signal);
+  const full = a.process(
+    withPut(a, (real) => (envelope, options) => {
+      const isShared = envelope.id === sharedId;
+      return isShared ? Promise.reject(refusal) : real.put(envelope, options);
+    }),
+  );
+  const sharedId = (await deliveryOf(ids[0])).shared?.id;
+  await ship(full.outbound, ids[0], signal);
+  await full.work();
+  expect(await deliveryOf(ids[0])).toMatchObject({ carriage: 'acknowledged' });
+  expect(await receiversOf(ids[0])).toEqual(['site-b']);
+  expect(await deliveryOf(ids[1])).toMatchObject({ carriage: 'sealed', sealed: { envelopeId: sharedId } });
+});
+
+it('what a peer refuses of an envelope of its own is no reason to seal it again', async () => {
+  const [id] = await complete(routeTo('site-b'));
+  if (id === undefined) throw new Error('nothing was sent');
+  await packAll([id]);
+  await seal(a.outbound, id, signal);
+  const full = a.process(withPut(a, () => () => Promise.reject(new GatewayError('QUOTA_EXCEEDED', 'full'))));
+  await expect(ship(full.outbound, id, signal)).rejects.toMatchObject({ code: 'QUOTA_EXCEEDED' });
+  expect(await deliveryOf(id)).toMatchObject({ carriage: 'sealed' });
+});

@@ -1,9 +1,11 @@
 /** `drawbridge verify` and `open` on envelopes of our own, good and bad, with keys in the forms that other software has. */
+import { execFileSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeStudy } from '../../samples/make-studies.mjs';
 import {
   type AuditEntry,
   formatAuditEntry,
@@ -319,4 +321,38 @@ describe('verify', () => {
     );
     expect(result).toMatchObject({ exit: 0, payload_verified: true });
   });
+});
+
+it('keys that openssl has made seal, verify and open', async () => {
+  const made = join(root, 'made');
+  await mkdir(made);
+  const openssl = (...args: readonly string[]) =>
+    execFileSync('openssl', args, { cwd: made, stdio: 'ignore' });
+  for (const [name, algorithm] of [
+    ['sender', 'ed25519'],
+    ['receiver', 'x25519'],
+  ] as const) {
+    openssl('genpkey', '-algorithm', algorithm, '-out', `${name}.pem`);
+    openssl('pkey', '-in', `${name}.pem`, '-pubout', '-out', `${name}.pub.pem`);
+    await chmod(join(made, `${name}.pem`), 0o600);
+  }
+  const [study] = await makeStudy({ kind: 'ct', out: join(made, 'study'), slices: 1, rows: 16 });
+  const ids = ['--sender-id', 'org:a', '--receiver-id', 'org:b'];
+  const keys = ['--to', join(made, 'receiver.pub.pem'), '--sign-with', join(made, 'sender.pem')];
+  const sealed = await drawbridgeJson('seal', study?.path ?? '', ...ids, ...keys, '--out', made);
+  expect(sealed.exit).toBe(0);
+  const trust = ['--signer', `org:a=${join(made, 'sender.pub.pem')}`, '--key', join(made, 'receiver.pem')];
+  expect(await drawbridgeJson('verify', String(sealed['path']), ...trust)).toMatchObject({
+    exit: 0,
+    payload_verified: true,
+    custody: { result: 'ok' },
+  });
+  const opened = await drawbridgeJson(
+    'open',
+    String(sealed['path']),
+    ...trust,
+    '--out',
+    join(made, 'opened'),
+  );
+  expect(opened).toMatchObject({ exit: 0, instances: 1 });
 });

@@ -39,7 +39,15 @@ export async function makeForeignGpg(name: string, algorithm = 'ed25519'): Promi
     const [output, words] = await Promise.all([buffer(child.stdout), text(child.stderr)]);
     return { output, words };
   };
-  await run(['--passphrase', '', '--quick-generate-key', `${name} <${name}@example.org>`, algorithm, 'cert,sign', 'never']);
+  await run([
+    '--passphrase',
+    '',
+    '--quick-generate-key',
+    `${name} <${name}@example.org>`,
+    algorithm,
+    'cert,sign',
+    'never',
+  ]);
   const { output } = await run(['--with-colons', '--list-keys']);
   const fingerprint = /^fpr:+([0-9A-F]{40}):/m.exec(output.toString())?.[1] ?? '';
   const cipher = algorithm.startsWith('rsa') ? algorithm : 'cv25519';
@@ -58,7 +66,10 @@ export async function makeForeignGpg(name: string, algorithm = 'ed25519'): Promi
       await run(['--import'], await readFile(file));
     },
     async close() {
-      await runProcess({ command: tool('gnupg', 'gpgconf'), args: ['--homedir', home, '--kill', 'gpg-agent'] });
+      await runProcess({
+        command: tool('gnupg', 'gpgconf'),
+        args: ['--homedir', home, '--kill', 'gpg-agent'],
+      });
       await rm(home, { recursive: true, force: true });
     },
   };

@@ -12,6 +12,7 @@ import { ensureSite } from '../../src/compose/first-run.js';
 import { createPairing, type Pairing } from '../../src/compose/pairing.js';
 import { openSite, type SiteContext } from '../../src/compose/site.js';
 import { parseEnvelopeId } from '../../src/domain/envelope-id.js';
+import { isGatewayError } from '../../src/errors/gateway-error.js';
 import { createPeerApp } from '../../src/http/peer-app.js';
 import { listenTls } from '../../src/http/server.js';
 import { silentLog } from '../../src/observe/log.js';
@@ -108,7 +109,11 @@ export interface StandIn {
   close(): Promise<void>;
 }
 
-/** Somebody who answers pairing messages in the place of a bridge. @param identity what he shows */
+/**
+ * Somebody who answers pairing messages in the place of a bridge.
+ * @param identity what he shows
+ * @param answer what it throws is a refusal, if it is one of ours; else the line breaks
+ */
 export async function startStandIn(
   identity: ClientIdentity,
   answer: (to: 'request' | 'standing', message: Buffer) => Promise<Buffer>,
@@ -124,8 +129,9 @@ export async function startStandIn(
         );
         response.setHeader('content-type', 'application/jose');
         response.end(text);
-      } catch {
-        response.statusCode = 404;
+      } catch (error) {
+        if (!isGatewayError(error)) return response.destroy();
+        response.statusCode = 409;
         response.end();
       }
     },

@@ -15,6 +15,10 @@ export function studies(list, { dimse, busy }) {
   return [el('ul', { class: 'card stack' }, ...list.map((study) => studyItem(study, busy)))];
 }
 
+function attachmentsOf({ attachmentCount }) {
+  return attachmentCount ? `${plural(attachmentCount, 'attachment')} · ` : '';
+}
+
 function studyItem(study, busy) {
   const path = `/api/studies/${encodeURIComponent(study.key)}/complete`;
   const from = study.callingAes.join(', ');
@@ -31,7 +35,7 @@ function studyItem(study, busy) {
     el(
       'p',
       { class: 'sub' },
-      `${plural(study.instanceCount, 'instance')} · ${bytes(study.dataSetBytes)} · last `,
+      `${plural(study.instanceCount, 'instance')} · ${attachmentsOf(study)}${bytes(study.dataSetBytes)} · last `,
       age(study.lastInstanceAtMs),
     ),
     el(

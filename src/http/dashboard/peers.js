@@ -1,13 +1,18 @@
 /** The keys of peers: what has changed about them by itself, and what waits for a person. */
 import { card } from './attention-card.js';
 import { el } from './dom.js';
-import { age, sentence } from './format.js';
+import { age, now, sentence } from './format.js';
 import { copyable } from './parts.js';
+
+/** A key is new for so long. */
+const NEWS_MS = 30 * 24 * 3_600_000;
 
 /** The panel; nothing where no peer has new keys. */
 export function peerNews(list) {
-  const news = list.flatMap(({ id, name, notices }) =>
-    notices.filter(({ level }) => level === 'know').map((notice) => ({ ...notice, id, name })),
+  const news = list.flatMap(({ name, notices }) =>
+    notices
+      .filter(({ level, atMs = now() }) => level === 'know' && now() - atMs < NEWS_MS)
+      .map((notice) => ({ ...notice, name })),
   );
   if (news.length === 0) return [];
   return [

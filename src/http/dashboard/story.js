@@ -30,7 +30,9 @@ export function deliveryStory(record, busy) {
           .filter((text) => text !== '')
           .join(' · '),
       ],
-      ['Envelope', copyable(record.id, 'the envelope id')],
+      ['Attachments', record.attachmentCount ? String(record.attachmentCount) : undefined],
+      ['Delivery', record.sealed?.envelopeId && copyable(record.id, 'the delivery id')],
+      ['Envelope', copyable(record.sealed?.envelopeId ?? record.id, 'the envelope id')],
       ['Study Instance UID', copyable(record.studyInstanceUid, 'the Study Instance UID')],
       ['Goes by way of', record.via],
       ['Sealed', record.sealed && bytes(record.sealed.sizeBytes)],
@@ -81,6 +83,7 @@ export function receptionStory(record, busy) {
             ? 'not opened yet'
             : [(record.modalities ?? []).join(', '), plural(record.instanceCount, 'instance')].join(' · '),
       ],
+      ['Attachments', record.attachmentCount ? String(record.attachmentCount) : undefined],
       ['Envelope', copyable(record.id, 'the envelope id')],
       [
         'Study Instance UID',
@@ -89,6 +92,7 @@ export function receptionStory(record, busy) {
       ['Sealed', bytes(record.sizeBytes)],
       [record.takenFrom === undefined ? 'Brought by' : 'Taken from', broughtBy(record)],
       ['Signed by', record.signedBy && el('code', {}, record.signedBy)],
+      ['Attested by', record.attestedBy],
       ['Dialect', record.dialect],
       ['Manifest SHA-256', el('code', {}, record.manifestSha256)],
     ],
@@ -182,6 +186,7 @@ function deliveryWords({ peerName, via }) {
     packed: 'Packed',
     sealed: `Sealed to the key of ${peerName}, and signed`,
     sent: via === undefined ? 'Sent: the last byte has left' : `Sent: the last byte has left, to ${via}`,
+    withdrawn: 'Withdrawn before it was there: it is sealed again, under another id',
     acknowledged:
       via === undefined
         ? `Acknowledged: durable at ${peerName}`

@@ -6,7 +6,12 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { classifyEnvelopeError } from '../../jmix/classify.js';
-import { envelopeMediaType, listEnvelope, OPENPGP_MEDIA_TYPE, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import {
+  envelopeMediaType,
+  listEnvelope,
+  OPENPGP_MEDIA_TYPE,
+  openEnvelopeArchive,
+} from '../../jmix/envelope-archive.js';
 import { archiveName, archiveNames } from '../exchange-names.js';
 import type { OutgoingEnvelope, Probe } from '../transport.js';
 import { errnoOf } from './classify.js';

@@ -13,7 +13,11 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { classifyEnvelopeError } from '../../jmix/classify.js';
-import { type ArchiveMediaType, envelopeMediaType, openEnvelopeArchive } from '../../jmix/envelope-archive.js';
+import {
+  type ArchiveMediaType,
+  envelopeMediaType,
+  openEnvelopeArchive,
+} from '../../jmix/envelope-archive.js';
 import { archiveName, partName } from '../exchange-names.js';
 import type { OutgoingEnvelope, PutOptions } from '../transport.js';
 import { classifyFolderError, errnoOf } from './classify.js';

@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:tls';
-import { GatewayError } from '../../errors/gateway-error.js';
+import { GatewayError, toGatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from '../classify-socket.js';
 import type { ClientIdentity } from '../client-identity.js';
 import { refusalFrom } from './answer.js';
@@ -47,13 +47,16 @@ export async function openPairingLine(
   return {
     fingerprint,
     async send(to, message, stop) {
+      const limit = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
       const answer = await exchange({
         agent,
         method: 'POST',
         url: new URL(`/api/pairing/${to}`, url),
         headers: { 'content-type': MEDIA_TYPE },
         body: { sizeBytes: message.length, stream: message },
-        signal: AbortSignal.any([stop, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+        signal: limit,
+      }).catch((raw: unknown) => {
+        throw stop.aborted ? raw : unanswered(toGatewayError(raw));
       });
       if (answer.status === 404) {
         throw new GatewayError(
@@ -69,6 +72,12 @@ export async function openPairingLine(
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Neither our patience nor a message that may have arrived is worth a word of its own: saying it again is harmless. */
+function unanswered(error: GatewayError): GatewayError {
+  if (error.code !== 'CANCELLED' && error.code !== 'SHIP_UNCONFIRMED') return error;
+  return new GatewayError('PEER_UNREACHABLE', 'the other bridge did not answer', { cause: error });
 }
 
 /** What can be tried again stays what it is. */
@@ -89,15 +98,17 @@ async function lookAtCertificate(url: URL, signal: AbortSignal): Promise<string>
     // It is what we came to see; nothing is sent before it is pinned.
     rejectUnauthorized: false,
   });
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS)]);
   try {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS)]);
     await once(socket, 'secureConnect', { signal: limit });
     const { fingerprint256 } = socket.getPeerCertificate();
     if (fingerprint256 === undefined) throw new GatewayError('PEER_UNREACHABLE', 'no certificate was shown');
     return fingerprint256.replaceAll(':', '').toLowerCase();
   } catch (error) {
     if (signal.aborted) throw new GatewayError('CANCELLED', 'pairing was stopped', { cause: error });
-    throw classifySocketError(error);
+    if (!limit.aborted) throw classifySocketError(error);
+    const text = `no TLS connection within ${HANDSHAKE_TIMEOUT_MS / 1000} s`;
+    throw new GatewayError('PEER_UNREACHABLE', text, { cause: error });
   } finally {
     socket.on('error', () => undefined);
     socket.destroy();

@@ -32,7 +32,7 @@ const PARKING = { code: 'PEER_REFUSED', message: 'no', stage: 'ship', atMs: 2 } 
 const EVENTS: Readonly<Record<DeliveryEvent['type'], DeliveryEvent>> = {
   packed: { type: 'packed' },
   sealed: { type: 'sealed', sealed: { sizeBytes: 5, manifestSha256: 'ab' } },
-  expired: { type: 'expired', resealAs: parseEnvelopeId('00000000-0000-4000-8000-000000000001') },
+  withdrawn: { type: 'withdrawn', resealAs: parseEnvelopeId('00000000-0000-4000-8000-000000000001') },
   sent: { type: 'sent' },
   acknowledged: { type: 'acknowledged' },
   verified: { type: 'verified' },
@@ -53,7 +53,7 @@ const STATES: Readonly<Record<string, Delivery>> = {
   acknowledged: through('packed', 'sealed', 'sent', 'acknowledged'),
   verified: through('packed', 'sealed', 'acknowledged', 'verified'),
   refused: through('packed', 'sealed', 'acknowledged', 'refused'),
-  expired: through('packed', 'sealed', 'expired'),
+  withdrawn: through('packed', 'sealed', 'withdrawn'),
   parked: through('packed', 'parked'),
 };
 
@@ -61,14 +61,14 @@ const LEGAL: Readonly<Record<string, readonly DeliveryEvent['type'][]>> = {
   // Another delivery may seal for this one before it is packed itself.
   accepted: ['packed', 'sealed', 'failed', 'parked'],
   packed: ['packed', 'sealed', 'failed', 'parked'],
-  sealed: ['sent', 'acknowledged', 'expired', 'verified', 'refused', 'failed', 'parked'],
-  sent: ['sent', 'acknowledged', 'expired', 'verified', 'refused', 'failed', 'parked'],
+  sealed: ['sent', 'acknowledged', 'withdrawn', 'verified', 'refused', 'failed', 'parked'],
+  sent: ['sent', 'acknowledged', 'withdrawn', 'verified', 'refused', 'failed', 'parked'],
   acknowledged: ['verified', 'refused', 'failed', 'parked', 'retried'],
   verified: ['verified', 'failed', 'parked'],
   // The other site may mend the cause, and then say that it has the study after all.
   refused: ['verified', 'refused', 'failed', 'parked'],
-  // What we took for lost may have arrived before it expired.
-  expired: ['packed', 'sealed', 'verified', 'refused', 'failed', 'parked'],
+  // What we took for lost may have arrived all the same.
+  withdrawn: ['packed', 'sealed', 'verified', 'refused', 'failed', 'parked'],
   parked: ['packed', 'sealed', 'failed', 'parked', 'retried'],
 };
 
@@ -92,7 +92,7 @@ it.each([
   ['acknowledged', 'acknowledged', 'receipt'],
   ['verified', 'verified', undefined],
   ['refused', 'refused', undefined],
-  ['expired', 'accepted', 'seal'],
+  ['withdrawn', 'accepted', 'seal'],
   ['parked', 'parked', undefined],
 ])('%s is shown as %s, and waits for %s', (name, state, stage) => {
   const record = STATES[name];
@@ -114,17 +114,17 @@ it('a retry lets a parked delivery go on where it stopped', () => {
   expect([parked.carriage, parked.parked, nextDeliveryStage(parked)]).toEqual(['sent', undefined, 'ship']);
 });
 
-it('an envelope that expired is sealed again under another id, and a receipt for either of the two counts', () => {
-  const expired = through('packed', 'sealed', 'sent', 'expired');
-  expect(expired.sealed).toBeUndefined();
-  expect(envelopeIdOf(expired)).not.toBe(START.id);
+it('a withdrawn envelope is sealed again under another id, and a receipt for either of the two counts', () => {
+  const withdrawn = through('packed', 'sealed', 'sent', 'withdrawn');
+  expect(withdrawn.sealed).toBeUndefined();
+  expect(envelopeIdOf(withdrawn)).not.toBe(START.id);
   const again = advanceDelivery(
-    expired,
+    withdrawn,
     { type: 'sealed', sealed: { sizeBytes: 5, manifestSha256: 'cd' } },
     4,
   );
   expect(envelopesOf(again)).toEqual([
     { id: START.id, manifestSha256: 'ab' },
-    { id: envelopeIdOf(expired), manifestSha256: 'cd' },
+    { id: envelopeIdOf(withdrawn), manifestSha256: 'cd' },
   ]);
 });

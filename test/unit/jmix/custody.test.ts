@@ -162,8 +162,13 @@ describe('the chain of custody', () => {
     ]);
   });
 
-  it('with a broken document is ENVELOPE_MALFORMED', async () => {
-    const parse = async () => parseAuditTrail(Buffer.from('{"audit":[{"event":"stored"}]}'));
+  it.each([
+    ['a step without a time', '{"audit":[{"event":"stored","by":{"id":"x"}}]}'],
+    ['no steps', '{}'],
+    ['a number without a canonical form', `{"audit":[${JSON.stringify(RECEIVED).slice(0, -1)},"n":1e999}]}`],
+    ['a member twice', `{"audit":[${JSON.stringify(RECEIVED).slice(0, -1)},"event":"stored"}]}`],
+  ])('with %s is ENVELOPE_MALFORMED', async (_, text) => {
+    const parse = async () => judgeCustody(parseAuditTrail(Buffer.from(text)), SUBJECT, KNOWN);
     expect(await codeOf(parse())).toBe('ENVELOPE_MALFORMED');
   });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { formatFileMeta } from '../../../src/dicom/part10.js';
+import type { Attachment } from '../../../src/domain/attachment.js';
 import type { ReceivedInstance } from '../../../src/domain/instance.js';
 import { parseUid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
@@ -119,4 +120,68 @@ it('a freeze is made once, takes what has gathered, and leaves what comes later'
   expect(await studies.forget(KEY)).toBe(false);
   const [again] = (await openStudyStore(layout)).gathering();
   expect([...(again?.gathering.instances ?? [])]).toEqual(['1.6']);
+});
+
+const attach = async (
+  studies: StudyStore,
+  name: string,
+  content: string,
+  kind: Attachment['kind'] = 'file',
+) => {
+  const staged = await studies.stage(Buffer.alloc(0));
+  await staged.write(Buffer.from(content));
+  const { sizeBytes, sha256 } = await staged.finish();
+  return studies.attach(staged, KEY, { name, kind, sizeBytes, sha256, addedAtMs: 9 });
+};
+
+it('an attachment needs a study; the same name is a duplicate or a conflict, and the first one stays', async () => {
+  const studies = await openStudyStore(layout);
+  await expect(attach(studies, 'files/a.pdf', 'aaaa')).rejects.toMatchObject({ code: 'STUDY_NOT_FOUND' });
+  await store(studies, '1.5', 'aaaa');
+  expect(await attach(studies, 'files/a.pdf', 'aaaa')).toBe('stored');
+  expect(await attach(studies, 'files/a.pdf', 'aaaa')).toBe('duplicate');
+  expect(await attach(studies, 'files/a.pdf', 'bbbb')).toBe('conflict');
+  expect(await attach(studies, 'files/b.pdf', 'aaaa')).toBe('stored');
+  expect(await readdir(layout.incoming)).toEqual([]);
+  expect([...(studies.gathering()[0]?.gathering.attachments ?? [])]).toEqual(['files/a.pdf', 'files/b.pdf']);
+});
+
+it('a crash between the bytes of an attachment and its name is as if it had not come', async () => {
+  const studies = await openStudyStore(layout);
+  await store(studies, '1.5', 'aaaa');
+  await attach(studies, 'files/a.pdf', 'aaaa');
+  for (const name of await readdir(layout.attachmentsOf(KEY))) {
+    if (name.endsWith('.json')) await rm(join(layout.attachmentsOf(KEY), name));
+  }
+  const again = await openStudyStore(layout);
+  expect(again.gathering()[0]?.attachments.size).toBe(0);
+  expect(await attach(again, 'files/a.pdf', 'aaaa')).toBe('stored');
+});
+
+it('an attachment that waits keeps its study gathering over a freeze, a restart, and being forgotten', async () => {
+  const studies = await openStudyStore(layout);
+  await store(studies, '1.5', 'aaaa');
+  const sopInstanceUids = [parseUid('1.5', 'x')];
+  const freeze = { number: 1, frozenAtMs: 1, reason: 'quiet' as const, sopInstanceUids, deliveries: [] };
+  await studies.freeze(KEY, freeze);
+  studies.release(KEY);
+  expect(await attach(studies, 'files/a.pdf', 'aaaa')).toBe('stored');
+  expect(await studies.forget(KEY)).toBe(false);
+  const again = await openStudyStore(layout);
+  expect(again.gathering()[0]?.gathering).toMatchObject({ firstAtMs: 9, lastAtMs: 9 });
+  await again.freeze(KEY, { ...freeze, number: 2, attachments: ['files/a.pdf'] });
+  expect(again.gathering()).toEqual([]);
+  expect(await again.forget(KEY)).toBe(true);
+  expect(await readdir(layout.studies)).toEqual([]);
+});
+
+it('an attachment that comes while its study is frozen and let go of waits for the next freeze', async () => {
+  const studies = await openStudyStore(layout);
+  await store(studies, '1.5', 'aaaa');
+  const adding = attach(studies, 'files/a.pdf', 'aaaa');
+  const sopInstanceUids = [parseUid('1.5', 'x')];
+  await studies.freeze(KEY, { number: 1, frozenAtMs: 1, reason: 'quiet', sopInstanceUids, deliveries: [] });
+  studies.release(KEY);
+  expect(await adding).toBe('stored');
+  expect(studies.gathering().map(({ key }) => key)).toEqual([KEY]);
 });

@@ -39,6 +39,7 @@ it.each([
   ['a key for another use', { ...RFC_JWK, use: 'enc' }],
   ['31 bytes', { ...RFC_JWK, x: Buffer.alloc(31, 7).toString('base64url') }],
   ['another base64 text of the same bytes', { ...RFC_JWK, x: `${RFC_JWK.x}=` }],
+  ['a point of low order', { kty: 'OKP', crv: 'X25519', x: Buffer.alloc(32).toString('base64url') }],
   ['no object', 'key'],
 ])('%s is not taken for a public key', (_what, jwk) => {
   expect(parseJwk(jwk)).toBeUndefined();

@@ -105,8 +105,14 @@ it.each([
   expect(() => readRequest(jws, NOW_MS)).toThrow(failed);
 });
 
-it('our own name with control characters is refused before it is sent', () => {
-  expect(() => requestOf(side('site-a', { name: 'A\u0007' }))).toThrow(failed);
+it('our own card is refused before it is sent, when the other side would refuse it', () => {
+  for (const changes of [
+    { name: 'A\u0007' },
+    { contact: 'x'.repeat(201) },
+    { url: 'https://no host:8443' },
+  ]) {
+    expect(() => requestOf(side('site-a', changes))).toThrow(failed);
+  }
 });
 
 it('a message counts for seven days, and a day ahead of our clock, and no more', () => {

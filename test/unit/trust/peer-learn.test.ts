@@ -1,4 +1,5 @@
 /** What a peer states of its keys: what is believed, and, first, what is not. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeKeys } from '../../../src/trust/peer-keys.js';
 import { learnStatements } from '../../../src/trust/peer-learn.js';
@@ -74,14 +75,12 @@ describe('nothing is learned', () => {
     expect(learn([statement(k2, { signing: [k3] })]).record).toBe(nothing);
   });
 
-  it('where the config says that nothing is to be taken', () => {
+  it('where the config says that nothing is to be taken, but revocations', () => {
     const off = peerEntry({ ...entry, jwks: 'off' });
-    const { record } = learn(
-      [statement(k1, { signing: [k2], encryption: [e2] })],
-      nothing,
-      learnContext(off),
-    );
-    expect(signers(record, NOW, off)).toEqual(kids(k1));
+    const rotation = statement(k1, { signing: [k2], encryption: [e2] });
+    expect(learn([rotation], nothing, learnContext(off)).record).toBe(nothing);
+    const { record } = learn([statement(k1, { signing: [k2], revoked: [k1] })], nothing, learnContext(off));
+    expect(signers(record, NOW, off)).toEqual([]);
     expect(sealedTo(record, off)).toBe(e1.kid);
   });
 });
@@ -89,11 +88,15 @@ describe('nothing is learned', () => {
 describe('a key that has named its successor', () => {
   const { record: rotated } = learn([statement(k1, { signing: [k2] })]);
 
-  it('leads no second line', () => {
-    const { record } = learn([statement(k1, { signing: [stranger], encryption: [e3] })], rotated);
-    expect(record).toBe(rotated);
+  it('leads no second line: what it names is offered, so that people find out which line is a thief’s', () => {
+    const fork = statement(k1, { signing: [stranger], encryption: [e3] });
+    const { record, news } = learn([fork], rotated);
     expect(signers(record)).toEqual(kids(k1, k2));
     expect(sealedTo(record)).toBe(e1.kid);
+    expect(record.offered.map(({ kid }) => kid)).toEqual(kids(stranger, e3));
+    expect(news).toMatchObject(Array(2).fill({ event: 'peer.key_offered', by: k1.kid }));
+    expect(learn([fork], record).record).toBe(record);
+    expect(learn([statement(k1, { signing: [k1], encryption: [e3] })], rotated).record).toBe(rotated);
   });
 
   it('cannot come back, so that no line runs in a circle', () => {
@@ -140,6 +143,17 @@ describe('a chain', () => {
     expect(sealedTo(record)).toBe(e3.kid);
     expect(record.statements.map(({ jws }) => jws)).toEqual(chain);
     expect(news.map(({ event }) => event)).toEqual(Array(4).fill('peer.key_learned'));
+  });
+
+  it('is followed in any order, with the same result', () => {
+    const keys = [k1, ...Array.from({ length: 6 }, signingKey)];
+    const long = keys.slice(1).map((key, index) => statement(keys[index] ?? k1, { signing: [key] }));
+    fc.assert(
+      fc.property(fc.shuffledSubarray(long, { minLength: long.length }), (statements) => {
+        expect(signers(learn(statements).record).toSorted()).toEqual(kids(...keys).toSorted());
+      }),
+      { numRuns: 30 },
+    );
   });
 
   it('gives the newest encryption key, also when an older statement comes later', () => {

@@ -66,7 +66,7 @@ export async function inChunks(source: EnvelopeSource, sizes: readonly number[])
   const { payload } = source;
   if (payload.kind !== 'sealed') return source;
   const chunks: Buffer[] = [];
-  for await (const chunk of payload.open() as AsyncIterable<Buffer>) chunks.push(chunk);
+  for await (const chunk of payload.open()) chunks.push(Buffer.from(chunk));
   return sealedSource(source, Buffer.concat(chunks), sizes);
 }
 
