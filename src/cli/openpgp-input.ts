@@ -75,7 +75,8 @@ export async function unpackOpenpgp(
     message: createReadStream(path, { highWaterMark: 1024 * 1024 }),
     maxBytes: limits.maxBytes,
     async consume(plaintext) {
-      const mediaType = detectMediaType(await peekHead(plaintext, MAGIC_BYTES));
+      const { head, stream } = await peekHead(plaintext, MAGIC_BYTES);
+      const mediaType = detectMediaType(head);
       if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
         throw new GatewayError(
           'ENVELOPE_MALFORMED',
@@ -83,7 +84,7 @@ export async function unpackOpenpgp(
         );
       }
       const scratchFile = join(scratch, 'envelope.zip');
-      await unpackEnvelopeArchive(plaintext, mediaType, folder, limits, { scratchFile });
+      await unpackEnvelopeArchive(stream, mediaType, folder, limits, { scratchFile });
     },
   });
   const openpgpSigner = signerOf(signatures, {

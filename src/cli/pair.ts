@@ -12,12 +12,13 @@ With a line between the two: one side runs \`drawbridge pair\`, which waits for 
 \`drawbridge pair https://host:8443\` with the address of the first. Both bridges have to be running.
 Without one: A runs \`pair --out request.txt\`, B \`pair --in request.txt --out answer.txt\`, A \`pair --in answer.txt\`.
 Either way both screens show six words, which the two people compare by telephone before they type yes.
-Where nobody can be asked, the same command with --words "the six words" says yes; run it again after the words are shown.`;
+Where nobody can be asked, the command shows them and ends; \`pair --words "the six words"\` says yes, \`pair --refuse\` no
+(for letters with the same --in).`;
 
 export function pairCommand(): Command {
   return new Command('pair')
     .description('get to know another bridge: its keys, its address, its certificate; compared by six words')
-    .argument('[url]', 'the other bridge, https://host:port, which waits; without it, this one waits')
+    .argument('[url]', 'the other bridge, https://host:port, which waits; without one, this bridge waits')
     .option('--out <file>', 'for sites without a line: write the request, or with --in the answer')
     .option('--in <file>', 'for sites without a line: read the request, or the answer, of the other site')
     .option('--words <words>', 'say yes: the six words, as the other screen shows them')

@@ -5,12 +5,14 @@
 import type { KeyObject } from 'node:crypto';
 import { Writable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
+import { attestationOf } from '../jmix/assertion.js';
 import { parseAuditTrail } from '../jmix/audit-trail.js';
 import { type Custody, judgeCustody, type KnownKey } from '../jmix/custody.js';
 import type { EnvelopeSource } from '../jmix/envelope-folder.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import { type SignatureVerdict, type Trust, verifySignatures } from '../jmix/signatures.js';
+import { type Attestation, attestsSigner, readAttestation } from '../trust/attestation.js';
 import { boundKeys, type CheckedReceipt, checkReceipt } from './check-receipt.js';
 import { type Checks, createChecks } from './checks.js';
 import { type EnvelopeInput, MAX_BYTES, MAX_ENTRIES } from './envelope-input.js';
@@ -37,6 +39,7 @@ const ENVELOPE_CHECKS = [
   'custody',
   'receipt',
   'receipt_custody',
+  'attestation',
 ] as const;
 type EnvelopeCheck = (typeof ENVELOPE_CHECKS)[number];
 
@@ -47,6 +50,7 @@ export interface EnvelopeFindings {
   readonly opened?: OpenedEnvelope;
   readonly custody?: Custody;
   readonly receipt?: CheckedReceipt;
+  readonly attestation?: Attestation;
   readonly source?: EnvelopeSource;
 }
 
@@ -56,6 +60,8 @@ export interface VerifyRequest {
   /** X25519, private; a payload that is not sealed needs none. */
   readonly recipientKeys: readonly KeyObject[];
   readonly receipt?: Buffer;
+  /** Ed25519, of directories whose word the caller wants to hear. */
+  readonly directoryKeys: readonly KeyObject[];
   readonly limits: TrustOptions;
 }
 
@@ -97,6 +103,7 @@ export async function verifyEnvelope(request: VerifyRequest): Promise<EnvelopeFi
     known,
     allowUnknown: signers.allowUnsigned,
   });
+  const attestation = await checkAttestation(checks, request.directoryKeys, manifest, verdict?.signedBy);
   return {
     checks,
     source,
@@ -105,7 +112,25 @@ export async function verifyEnvelope(request: VerifyRequest): Promise<EnvelopeFi
     ...(opened === undefined ? {} : { opened }),
     ...(custody === undefined ? {} : { custody }),
     ...(receipt === undefined ? {} : { receipt }),
+    ...(attestation === undefined ? {} : { attestation }),
   };
+}
+
+/** What a directory says of the signer, as of the day of the envelope. It adds to the signature, and replaces none. */
+async function checkAttestation(
+  checks: Checks<'attestation'>,
+  keys: readonly KeyObject[],
+  { sender, timestampMs }: Manifest,
+  signedBy: string | undefined,
+): Promise<Attestation | undefined> {
+  const jws = attestationOf(sender.assertion);
+  if (jws === undefined) checks.note('attestation', 'absent');
+  if (jws === undefined || keys.length === 0) return undefined;
+  return checks.run('attestation', () => {
+    const attestation = readAttestation(Buffer.from(jws), { keys, siteId: sender.id, nowMs: timestampMs });
+    if (signedBy !== undefined && attestsSigner(attestation, signedBy)) return attestation;
+    throw new GatewayError('DIRECTORY_INVALID', 'the directory attests another key than the one that signed');
+  });
 }
 
 /** @param audit the bytes of audit.json */

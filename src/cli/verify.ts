@@ -4,9 +4,12 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
+import { formatTimestamp } from '../domain/clock.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Custody } from '../jmix/custody.js';
 import type { SignatureVerdict } from '../jmix/signatures.js';
+import type { Attestation } from '../trust/attestation.js';
+import { readPublicKey } from '../trust/key-files.js';
 import { readProof } from '../trust/proof-archive.js';
 import { type CheckedReceipt, receiptJson, receiptLine } from './check-receipt.js';
 import type { CheckResult } from './checks.js';
@@ -23,6 +26,7 @@ import { type ProofFindings, verifyProof } from './verify-proof.js';
 interface VerifyOptions extends JsonOption, OpenpgpOptions, PassphraseOption, TrustOptions {
   readonly key?: readonly string[];
   readonly receipt?: string;
+  readonly directoryKey?: readonly string[];
 }
 
 export function verifyCommand(): Command {
@@ -34,6 +38,10 @@ export function verifyCommand(): Command {
     .option('--key <file...>', 'our encryption.key')
     .addOption(passphraseOption())
     .option('--receipt <file>', 'the receiver’s receipt for this envelope')
+    .option(
+      '--directory-key <file...>',
+      'a directory’s signing.pub: what it attests of the signer is checked',
+    )
     .option('--json', 'one JSON object on standard output');
   return addOpenpgpOptions(addTrustOptions(command)).action(async (text: string, options: VerifyOptions) => {
     const signers = await signersOf(options);
@@ -44,6 +52,9 @@ export function verifyCommand(): Command {
       return;
     }
     const recipientKeys = await readOwnKeys(options.key ?? [], 'encryption', options);
+    const directoryKeys = await Promise.all(
+      (options.directoryKey ?? []).map((file) => readPublicKey(file, 'signing')),
+    );
     const receipt = options.receipt === undefined ? undefined : await readReceiptFile(options.receipt);
     const scratch = join(tmpdir(), `drawbridge-verify-${randomUUID()}`);
     await withScratch(scratch, async () => {
@@ -52,6 +63,7 @@ export function verifyCommand(): Command {
         open: () => openEnvelopeInput(path, scratch, options),
         signers,
         recipientKeys,
+        directoryKeys,
         limits: options,
         ...(receipt === undefined ? {} : { receipt }),
       };
@@ -61,7 +73,7 @@ export function verifyCommand(): Command {
 }
 
 function printEnvelope(options: JsonOption, findings: EnvelopeFindings): void {
-  const { checks, manifest, source, verdict, opened, custody, receipt } = findings;
+  const { checks, manifest, source, verdict, opened, custody, receipt, attestation } = findings;
   const dialect = manifest === undefined || source === undefined ? null : visibleDialect(manifest, source);
   const machine = {
     kind: 'envelope',
@@ -74,10 +86,12 @@ function printEnvelope(options: JsonOption, findings: EnvelopeFindings): void {
     results: checks.toJson(),
     custody: custody === undefined ? null : custodyJson(custody),
     receipt: receipt === undefined ? null : receiptJson(receipt),
+    attestation: attestation === undefined ? null : attestationJson(attestation),
   };
   const human = [
     ...(manifest === undefined ? [] : manifestLines(manifest)),
     signatureLine(verdict),
+    ...(attestation === undefined ? [] : [`attested   the signer, by ${attestation.provider}`]),
     `payload    ${PAYLOAD_TEXT[checks.resultOf('payload')]}`,
     ...custodyText(custody),
     ...(receipt === undefined ? [] : receiptText(receipt)),
@@ -116,6 +130,15 @@ function printProof(options: JsonOption, findings: ProofFindings): void {
     ...(receipt === undefined ? ['receipt    none in this proof'] : receiptText(receipt)),
   ];
   printReport(options, machine, human.join('\n'), checks.firstFailure());
+}
+
+function attestationJson({ provider, issuedAtMs, expiresAtMs, signedBy }: Attestation) {
+  return {
+    provider,
+    issued_at: formatTimestamp(issuedAtMs),
+    expires_at: formatTimestamp(expiresAtMs),
+    signed_by: signedBy,
+  };
 }
 
 function signatureJson(verdict: SignatureVerdict | undefined) {

@@ -87,15 +87,15 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
 
 async function unpack(parts: InboundParts, upload: Upload, folder: string): Promise<void> {
   const { body, signal } = upload;
-  const head = await peekHead(body, MAGIC_BYTES).catch((error: unknown) => {
+  const { head, stream } = await peekHead(body, MAGIC_BYTES).catch((error: unknown) => {
     throw classifyEnvelopeError(error, signal);
   });
   if (detectMediaType(head) === OPENPGP_MEDIA_TYPE) {
-    await receiveOpenpgp(parts, body, folder, signal);
+    await receiveOpenpgp(parts, stream, folder, signal);
     return;
   }
   const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
-  await unpackEnvelopeArchive(body, upload.mediaType, folder, limits, {
+  await unpackEnvelopeArchive(stream, upload.mediaType, folder, limits, {
     signal,
     scratchFile: `${folder}.zip`,
   });

@@ -97,14 +97,15 @@ async function unpackMessage(
     maxBytes: limits.maxBytes,
     signal: options.signal,
     async consume(plaintext) {
-      const mediaType = detectMediaType(await peekHead(plaintext, MAGIC_BYTES));
+      const { head, stream } = await peekHead(plaintext, MAGIC_BYTES);
+      const mediaType = detectMediaType(head);
       if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
         throw new GatewayError(
           'ENVELOPE_MALFORMED',
           'the OpenPGP message holds no envelope: tar, tar.gz or zip',
         );
       }
-      await unpackEnvelopeArchive(plaintext, mediaType, folder, limits, {
+      await unpackEnvelopeArchive(stream, mediaType, folder, limits, {
         ...options,
         scratchFile: `${folder}.zip`,
       });

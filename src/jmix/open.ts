@@ -1,7 +1,7 @@
 /**
  * Opens an envelope into the caller's staging, in whatever dialect it is: manifest → signatures → age → decrypt to
  * staging → tag → tar → payload hash → metadata.json and files.json. Only a returned result makes the staging true; on
- * any throw the caller discards it. What the DICOM files hold is not looked at here.
+ * any throw the caller discards it. What the DICOM files hold is for the caller's `inspect` to say.
  */
 import type { KeyObject } from 'node:crypto';
 import type { EnvelopeId } from '../domain/envelope-id.js';

@@ -1,26 +1,41 @@
 /** The first bytes of a stream, looked at before it is known who shall read it. */
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 
-/**
- * The stream gives them again. Fewer than asked for when it ends before.
- * @param source not yet read by anybody
- * @throws what breaks the stream
- */
-export async function peekHead(source: Readable, bytes: number): Promise<Buffer> {
-  for (;;) {
-    if (source.errored !== null) throw source.errored;
-    const head: Buffer | null = source.read(bytes);
-    if (head !== null) {
-      source.unshift(head);
-      return head;
-    }
-    if (source.readableEnded || source.destroyed) return Buffer.alloc(0);
-    await moreOf(source);
-  }
+export interface Peeked {
+  /** Fewer than asked for when the stream ends before. */
+  readonly head: Buffer;
+  /** Everything, the head included: to be read instead of the source. */
+  readonly stream: Readable;
 }
 
-async function moreOf(source: Readable): Promise<void> {
+/**
+ * @param source bytes that nobody has begun to read
+ * @throws what breaks the stream
+ */
+export async function peekHead(source: Readable, bytes: number): Promise<Peeked> {
+  // What breaks it between two waits finds a listener too; whoever reads on is told again.
+  source.once('error', () => undefined);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  while (length < bytes) {
+    if (source.errored !== null) throw source.errored;
+    const chunk: Buffer | null = source.read();
+    if (chunk !== null) {
+      chunks.push(chunk);
+      length += chunk.length;
+    } else if (source.readableEnded || source.destroyed) break;
+    else await somethingNew(source);
+  }
+  const head = Buffer.concat(chunks);
+  // Nothing can be put back into a stream that has ended.
+  if (source.readableEnded) return { head, stream: Readable.from([head], { objectMode: false }) };
+  if (!source.destroyed) source.unshift(head);
+  return { head, stream: source };
+}
+
+/** To be asked only of a stream with nothing to read: else it says at once that there is something, over and over. */
+async function somethingNew(source: Readable): Promise<void> {
   const done = new AbortController();
   const { signal } = done;
   // What is destroyed without a reason says so by `close` alone.

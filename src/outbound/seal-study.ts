@@ -15,7 +15,7 @@ import type { Recipient } from '../jmix/recipients.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
 import { placeFolder } from '../spool/envelope-store.js';
-import { fileSize, readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
+import { fileSize, readBuffer, readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
 import { type CommitFolder, sealToFolder } from '../spool/sealed-envelope.js';
 import type { Draft } from './pack.js';
 import { pairingTestFile } from './pairing-test.js';
@@ -36,9 +36,11 @@ export async function sealStudy(
   signal: AbortSignal,
 ): Promise<void> {
   const files: PayloadFile[] = [];
+  // Sealing is done with each piece before it asks for the next; gpg may keep what it was given.
+  const into = peers[0]?.seal === 'openpgp' ? undefined : readBuffer();
   for (const instance of draft.instances) {
     files.push(
-      await instanceFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance),
+      await instanceFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance, into),
     );
   }
   for (const attachment of draft.attachments) {
@@ -91,13 +93,17 @@ function sealedExtension({ priority, addendumTo }: Delivery): Readonly<Record<st
   };
 }
 
-async function instanceFile(path: string, instance: Instance): Promise<PayloadFile> {
+async function instanceFile(
+  path: string,
+  instance: Instance,
+  into: Buffer | undefined,
+): Promise<PayloadFile> {
   const { meta, dataSetBytes } = await readInstanceMeta(path);
   if (dataSetBytes !== instance.dataSetBytes) throw corrupt('instance');
   return {
     name: `dicom/${instance.sopInstanceUid}.dcm`,
     sizeBytes: meta.dataSetOffset + dataSetBytes,
-    open: () => proved(path, meta.dataSetOffset, instance.sha256, 'instance'),
+    open: () => proved(path, meta.dataSetOffset, instance.sha256, 'instance', into),
   };
 }
 
@@ -115,10 +121,11 @@ async function* proved(
   offset: number,
   sha256: string,
   what: 'instance' | 'attachment',
+  into?: Buffer,
 ): AsyncGenerator<Buffer> {
   const hash = createHash('sha256');
   let position = 0;
-  for await (const chunk of readBytesFrom(path, 0)) {
+  for await (const chunk of readBytesFrom(path, 0, into)) {
     const skip = Math.max(0, offset - position);
     if (skip < chunk.length) hash.update(skip === 0 ? chunk : chunk.subarray(skip));
     position += chunk.length;

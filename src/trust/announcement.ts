@@ -6,7 +6,6 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { formatTimestamp } from '../domain/clock.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { signCompactJws, verifyCompactJws } from '../jmix/manifest-jws.js';
 import { parseStrictObject } from '../jmix/strict-json.js';
@@ -60,7 +59,8 @@ export function signAnnouncement(announced: AnnouncedKeys, key: KeyObject): stri
   const document = announcementSchema.parse({
     version: 1,
     site,
-    issued_at: formatTimestamp(issuedAtMs),
+    // To the millisecond: of two in one second the later one must be known as such.
+    issued_at: new Date(issuedAtMs).toISOString(),
     signing: signing.map((each) => formatJwk(each, 'signing')),
     encryption: encryption.map((each) => formatJwk(each, 'encryption')),
     revoked,

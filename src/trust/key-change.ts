@@ -110,9 +110,8 @@ export function revokeKeys(
       announcements: [
         ...current(ring, context),
         ...own.map((jws) => ({ jws, atMs: context.nowMs })),
-        ...(told.length === 0
-          ? []
-          : [forEver(announce(isSignerHit ? [] : generations, told, signer, context))]),
+        ...(isSignerHit || made.size === 0 ? [] : [announce(generations, [], signer, context)]),
+        ...(told.length === 0 ? [] : [forEver(announce([], told, signer, context))]),
       ],
     },
     made,
@@ -201,7 +200,10 @@ function announce(
   return { jws, atMs: nowMs, untilMs: nowMs + overlapMs };
 }
 
-/** Whoever has been away for long must hear of a revocation too. */
+/**
+ * Whoever has been away for long must hear of a revocation too. It names no new keys: they grow old, and would be taken
+ * for the newest when nothing else is told any more.
+ */
 function forEver({ jws, atMs }: KeyRing['announcements'][number]): KeyRing['announcements'][number] {
   return { jws, atMs };
 }

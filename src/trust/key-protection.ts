@@ -12,13 +12,14 @@ import { isEncryptedKey } from './key-encryption.js';
 import { type KeyPurpose, privateKeyText, readPrivateKey } from './key-files.js';
 import {
   generationPath,
+  type KeyRing,
   needsPrivateHalf,
   newestRevision,
   presentOf,
   presentPath,
   readRing,
 } from './key-ring.js';
-import { KEY_PURPOSES, type KeyDisk } from './key-store.js';
+import { assertOurs, KEY_PURPOSES, type KeyDisk } from './key-store.js';
 import { parseTlsFile, TLS_FILE, tlsFileText } from './key-tls.js';
 
 export interface Protection {
@@ -79,10 +80,11 @@ async function holders(folder: string, nowMs: number): Promise<readonly Holder[]
     ...(ring?.generations ?? [])
       .filter((each) => needsPrivateHalf(each, nowMs))
       .map(({ kid, purpose }) => rawHolder(generationPath(folder, kid), purpose)),
-    ...KEY_PURPOSES.map((purpose) => ({
-      ...rawHolder(presentPath(folder, purpose), purpose),
-      ...(ring === undefined ? {} : copyOf(generationPath(folder, presentOf(ring, purpose).kid))),
-    })),
+    ...KEY_PURPOSES.map((purpose) =>
+      ring === undefined
+        ? rawHolder(presentPath(folder, purpose), purpose)
+        : copyHolder(folder, ring, purpose),
+    ),
     tlsHolder(join(folder, TLS_FILE)),
   ];
 }
@@ -95,8 +97,20 @@ function rawHolder(path: string, purpose: KeyPurpose): Holder {
   };
 }
 
-function copyOf(original: string): Pick<Holder, 'original' | 'format'> {
-  return { original, format: () => readFile(original, 'utf8') };
+/** The copy of a present key; after a rotation that was cut off it may still be one of an older one. */
+function copyHolder(folder: string, ring: KeyRing, purpose: KeyPurpose): Holder {
+  const original = generationPath(folder, presentOf(ring, purpose).kid);
+  const holder = rawHolder(presentPath(folder, purpose), purpose);
+  return {
+    ...holder,
+    original,
+    async read(passphrase) {
+      const key = await holder.read(passphrase);
+      assertOurs(ring, purpose, key, holder.path);
+      return key;
+    },
+    format: () => readFile(original, 'utf8'),
+  };
 }
 
 function tlsHolder(path: string): Holder {

@@ -60,8 +60,10 @@ export interface KeyChange {
 
 /** Rounds of "somebody changed it meanwhile" before it is taken for a fault. */
 const MAX_ROUNDS = 5;
-/** A private key that no ring names is of a change under way, or, after so long, of one that was cut off. */
+/** What no ring names is of a change under way, or, after so long, of one that was cut off. */
 const ORPHAN_MS = 3_600_000;
+/** As durable writes have it (spool/atomic.ts) until they are whole. */
+const TEMPORARY_NAME = /^\..+\.tmp$/;
 const KEY_NAME = /^([A-Za-z0-9_-]{43})\.key$/;
 
 /**
@@ -161,17 +163,34 @@ export async function changeKeys(
  * @throws KEY_UNREADABLE when a copy was replaced by a key that is not ours; KEY_LOCKED
  */
 export async function settleKeys(folder: KeyFolder, disk: KeyDisk, nowMs: number): Promise<void> {
+  await removeHalfWritten(folder.path);
   const revision = await newestRevision(folder.path);
   if (revision === 0) return;
   const ring = await readRing(folder.path, revision);
-  for (const purpose of KEY_PURPOSES) await settlePresent(folder, disk, ring, purpose);
-  for (const name of await readdir(generationsFolder(folder.path))) {
+  try {
+    for (const purpose of KEY_PURPOSES) await settlePresent(folder, disk, ring, purpose);
+  } catch (error) {
+    // What is not ours by this ring may be by the next one, which somebody has just written.
+    if ((await newestRevision(folder.path)) === revision) throw error;
+    return settleKeys(folder, disk, nowMs);
+  }
+  const place = generationsFolder(folder.path);
+  await removeHalfWritten(place);
+  for (const name of await readdir(place)) {
     const kid = KEY_NAME.exec(name)?.[1];
     if (kid === undefined) continue;
-    const path = join(generationsFolder(folder.path), name);
+    const path = join(place, name);
     const generation = ring.generations.find((each) => each.kid === kid);
     const isWanted = generation === undefined ? !(await isOld(path)) : needsPrivateHalf(generation, nowMs);
     if (!isWanted) await rm(path, { force: true });
+  }
+}
+
+/** What a power cut has left under a temporary name may be a private key. */
+async function removeHalfWritten(place: string): Promise<void> {
+  for (const name of await readdir(place)) {
+    const path = join(place, name);
+    if (TEMPORARY_NAME.test(name) && (await isOld(path))) await rm(path, { force: true });
   }
 }
 
@@ -188,9 +207,9 @@ async function settlePresent(
     [original, path].map((each) => readFile(each, 'utf8').catch(() => undefined)),
   );
   if (copy !== text && copy !== undefined) {
-    const kid = jwkThumbprint(await readPrivateKey(path, purpose, undefined, await folder.passphrase()));
-    if (!ring.generations.some((each) => each.kid === kid)) throw foreignKey(path, kid, present);
-    if (text === undefined && kid === present.kid) await disk.create(original, copy, 0o600);
+    const key = await readPrivateKey(path, purpose, undefined, await folder.passphrase());
+    assertOurs(ring, purpose, key, path);
+    if (text === undefined && jwkThumbprint(key) === present.kid) await disk.create(original, copy, 0o600);
   }
   if (copy !== text && text !== undefined) await disk.replace(path, text, 0o600);
   const publicPath = join(folder.path, `${purpose}.pub`);
@@ -200,11 +219,16 @@ async function settlePresent(
   }
 }
 
-/** Whoever puts a key there by hand means something by it, and would lose it. */
-function foreignKey(path: string, kid: string, present: KeyGeneration): GatewayError {
-  return new GatewayError(
+/**
+ * Whoever puts a key there by hand means something by it, and would lose it.
+ * @throws KEY_UNREADABLE when the key of this file is in no generation
+ */
+export function assertOurs(ring: KeyRing, purpose: KeyPurpose, key: KeyObject, path: string): void {
+  const kid = jwkThumbprint(key);
+  if (ring.generations.some((each) => each.kid === kid)) return;
+  throw new GatewayError(
     'KEY_UNREADABLE',
-    `${path} holds a key that is none of ours (${kid}): the present one is ${present.kid}; move the file away, and the right one is put there again`,
+    `${path} holds a key that is none of ours (${kid}): the present one is ${presentOf(ring, purpose).kid}; move the file away, and the right one is put there again`,
   );
 }
 

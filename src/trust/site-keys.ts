@@ -61,6 +61,7 @@ export type CreateFile = (path: string, text: string, mode: number) => Promise<b
 const TOKEN_FILE = 'api.token';
 /** A folder that changed so shortly before may change again within the same tick of the file system's clock. */
 const TICK_MS = 100;
+const NEVER = -1;
 /** To try a passphrase costs a quarter of a second, and everybody may ask for our keys. */
 const QUIET_MS = 30_000;
 /** What is told in one document or envelope; a site that rotates each month has fewer within a year. */
@@ -86,9 +87,8 @@ export async function ensureSiteKeys(
     if (created) made.push(path);
     return created;
   };
-  if ((await newestRevision(folder)) > 0) {
-    await settleKeys(keyFolder, disk, nowMs);
-  } else {
+  await settleKeys(keyFolder, disk, nowMs);
+  if ((await newestRevision(folder)) === 0) {
     for (const purpose of KEY_PURPOSES) {
       made.push(...(await makePresent(keyFolder, disk, purpose, () => generatePrivateKey(purpose))));
     }
@@ -122,9 +122,8 @@ export async function readSiteKeys(
   const keyFolder = { path: folder, passphrase: passphraseFrom(keys) };
   const tls = await readTlsIdentity(folder, https, await keyFolder.passphrase());
   let seenMs = NEVER;
-  let { ring, privateKeys } = await loadKeys(keyFolder, clock.now());
-
   let quietUntilMs = 0;
+  let { ring, privateKeys } = await loadKeys(keyFolder, clock.now());
 
   const reload = async () => {
     if (Date.now() < quietUntilMs) return;
@@ -189,8 +188,6 @@ function presentPair({ ring, privateKeys }: LoadedKeys, purpose: KeyPurpose): Ke
   if (privateKey === undefined) throw new GatewayError('FAULT', `the present key ${kid} was not read`);
   return { privateKey, publicKey: createPublicKey(privateKey) };
 }
-
-const NEVER = -1;
 
 /** When a file was last made or removed beside the ring; 0 while there is no ring. */
 async function changedAtMs(folder: string): Promise<number> {

@@ -1,9 +1,9 @@
 /** Two bridges that know nobody, and two operators: paired by the command line, then a study goes from one to the other. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
 import { makeBridge, type TestBridge } from '../support/bridge.js';
 import { type Storescp, startStorescp, storescu } from '../support/dcmtk.js';
@@ -36,12 +36,17 @@ async function pair(bridge: TestBridge, ...args: readonly string[]): Promise<Sai
   return JSON.parse(line) as Said;
 }
 
-describe('two sites without a line, whose bridges do not run', () => {
+describeWith('redis', 'two sites that meet at a share', () => {
   it(
-    'are paired by two letters and six words; without the words nobody says yes',
+    'are paired by two letters and six words, while their bridges do not run, and test it over the share',
     async () => {
       const [a, b] = await Promise.all([makeBridge('site-a'), makeBridge('site-b')]);
       try {
+        const share = join(a.folder, 'share');
+        const outbox = { name: 'share', type: 'folder', outbox: join(share, '{peer}') };
+        const exchanges = [{ ...outbox, inbox: join(share, '{site}'), settleSeconds: 0, pollSeconds: 1 }];
+        await Promise.all([a, b].map(({ id }) => mkdir(join(share, id), { recursive: true })));
+        await Promise.all([a, b].map((site) => site.configure({ https: { listen: false }, exchanges })));
         const [request, answer] = [join(a.folder, 'request.txt'), join(b.folder, 'answer.txt')];
         expect(await pair(a, '--out', request)).toMatchObject({ ok: true, state: 'requested' });
         const atB = await pair(b, '--in', request, '--out', answer);
@@ -62,6 +67,14 @@ describe('two sites without a line, whose bridges do not run', () => {
           code: 'PAIRING_FAILED',
         });
         expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: false, code: 'PEER_UNREACHABLE' });
+
+        await a.start();
+        expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: false, code: 'STATE_INVALID' });
+        await a.stop();
+        await a.configure({ peers: [{ id: 'site-b', name: 'B', via: 'share' }] });
+        await b.configure({ peers: [{ id: 'site-a', name: 'A', via: 'share' }] });
+        await Promise.all([a.start(), b.start()]);
+        expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: true, state: 'verified' });
       } finally {
         await Promise.all([a.remove(), b.remove()]);
       }

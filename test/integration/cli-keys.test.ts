@@ -208,4 +208,4 @@ it('other processes that rotate at once do not mix, and a running bridge follows
   expect(jwkThumbprint(running.signing.publicKey)).toBe(find(all, 'signing', 'present').kid);
   expect(running.decryption).toHaveLength(1 + done);
   expect(running.announcements).toHaveLength(done);
-});
+}, 60_000);

@@ -37,7 +37,12 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
   const keys = (...args: readonly string[]) => drawbridgeJson('keys', 'openpgp', '--config', config, ...args);
 
   async function configure(peer: Record<string, unknown>) {
-    const entry = { id: 'clinic', name: 'Clinic', url: 'https://clinic.example', certificateFingerprints: ['0'.repeat(64)] };
+    const entry = {
+      id: 'clinic',
+      name: 'Clinic',
+      url: 'https://clinic.example',
+      certificateFingerprints: ['0'.repeat(64)],
+    };
     const settings = {
       site: { id: 'site-a', name: 'Hospital A', contact: 'pacs@a.example' },
       peers: [{ ...entry, seal: 'openpgp', openpgpFingerprints: [partner.fingerprint], ...peer }],
@@ -47,7 +52,16 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
 
   const seal = (...to: readonly string[]) =>
     drawbridgeJson(
-      ...['seal', join(root, 'study'), '--sender-id', 'site-a', '--receiver-id', 'clinic', '--out', join(root, 'out')],
+      ...[
+        'seal',
+        join(root, 'study'),
+        '--sender-id',
+        'site-a',
+        '--receiver-id',
+        'clinic',
+        '--out',
+        join(root, 'out'),
+      ],
       ...['--sign-with', join(root, 'a', 'signing.key'), ...to],
     );
   const open = async (path: string, ...args: readonly string[]) => {
@@ -55,17 +69,28 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
     const opened = await drawbridgeJson('open', path, '--out', folder, ...args);
     return { opened, names: await readdir(folder, { recursive: true }).catch(() => []) };
   };
-  const ours = (...signers: readonly string[]) => ['--gnupg-home', home(), ...signers.flatMap((each) => ['--openpgp-signer', each])];
+  const ours = (...signers: readonly string[]) => [
+    '--gnupg-home',
+    home(),
+    ...signers.flatMap((each) => ['--openpgp-signer', each]),
+  ];
 
   it('our key is made once, shown, and exported for partners', async () => {
-    expect(await keys()).toMatchObject({ exit: 0, fingerprint: ourFingerprint, user_id: 'Hospital A <pacs@a.example>' });
-    expect((await drawbridge('keys', 'openpgp', '--config', config, '--export')).stdout).toMatch(/^-----BEGIN PGP PUBLIC KEY BLOCK-----/);
+    expect(await keys()).toMatchObject({
+      exit: 0,
+      fingerprint: ourFingerprint,
+      user_id: 'Hospital A <pacs@a.example>',
+    });
+    expect((await drawbridge('keys', 'openpgp', '--config', config, '--export')).stdout).toMatch(
+      /^-----BEGIN PGP PUBLIC KEY BLOCK-----/,
+    );
     const renewed = await keys('--new', '--expires', '2y');
     expect(renewed['fingerprint']).not.toBe(ourFingerprint);
   });
 
   it('a partner’s wrong key, a missing program and a missing key are told by check-config', async () => {
-    const checked = (...args: readonly string[]) => drawbridgeJson('check-config', '--config', config, ...args);
+    const checked = (...args: readonly string[]) =>
+      drawbridgeJson('check-config', '--config', config, ...args);
     await configure({ openpgpKeyFile: partner.publicKeyFile });
     expect(await checked()).toMatchObject({ exit: 0 });
     await configure({ openpgpKeyFile: partner.publicKeyFile, openpgpFingerprints: ['A'.repeat(40)] });
@@ -82,7 +107,10 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
   });
 
   it('a study that is sealed for a partner’s OpenPGP key is a tar in the partner’s gpg', async () => {
-    const imported = await runProcess({ command: 'gpg', args: ['--homedir', home(), '--batch', '--no-autostart', '--import', partner.publicKeyFile] });
+    const imported = await runProcess({
+      command: 'gpg',
+      args: ['--homedir', home(), '--batch', '--no-autostart', '--import', partner.publicKeyFile],
+    });
     expect(imported.code).toBe(0);
     const sealed = await seal('--openpgp', partner.fingerprint, '--gnupg-home', home());
     expect(sealed).toMatchObject({ exit: 0, instances: 2, path: expect.stringMatching(/\.JMIX\.tar\.gpg$/) });
@@ -90,15 +118,25 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
     plainArchive = output;
     expect(output.subarray(257, 262).toString()).toBe('ustar');
     expect(await seal('--openpgp', partner.fingerprint)).toMatchObject({ code: 'REQUEST_INVALID' });
-    expect(await seal('--openpgp', 'B'.repeat(40), '--gnupg-home', home())).toMatchObject({ code: 'PEER_REFUSED' });
+    expect(await seal('--openpgp', 'B'.repeat(40), '--gnupg-home', home())).toMatchObject({
+      code: 'PEER_REFUSED',
+    });
     expect(await readdir(join(root, 'out'))).toHaveLength(1);
   });
 
   it('a partner’s message is opened and verified when its signer is named, and else not', async () => {
     const path = join(root, 'from-partner');
-    await writeFile(path, (await partner.run(['--sign', '--encrypt', '-r', ourFingerprint, '-o', '-'], plainArchive)).output);
+    await writeFile(
+      path,
+      (await partner.run(['--sign', '--encrypt', '-r', ourFingerprint, '-o', '-'], plainArchive)).output,
+    );
     const { opened, names } = await open(path, ...ours(partner.fingerprint.toLowerCase()));
-    expect(opened).toMatchObject({ exit: 0, instances: 2, signed_by: `OpenPGP ${partner.fingerprint}`, payload_signed: true });
+    expect(opened).toMatchObject({
+      exit: 0,
+      instances: 2,
+      signed_by: `OpenPGP ${partner.fingerprint}`,
+      payload_signed: true,
+    });
     expect(names.filter((name) => name.endsWith('.dcm'))).toHaveLength(2);
     expect(await drawbridgeJson('verify', path, ...ours(partner.fingerprint))).toMatchObject({
       exit: 0,
@@ -117,15 +155,22 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
 
   it('an unsigned message is opened only with --allow-unsigned', async () => {
     const path = join(root, 'unsigned.gpg');
-    await writeFile(path, (await partner.run(['--encrypt', '-r', ourFingerprint, '-o', '-'], plainArchive)).output);
-    expect((await open(path, ...ours(partner.fingerprint))).opened).toMatchObject({ code: 'SIGNER_NOT_PINNED' });
+    await writeFile(
+      path,
+      (await partner.run(['--encrypt', '-r', ourFingerprint, '-o', '-'], plainArchive)).output,
+    );
+    expect((await open(path, ...ours(partner.fingerprint))).opened).toMatchObject({
+      code: 'SIGNER_NOT_PINNED',
+    });
     expect((await open(path, ...ours(), '--allow-unsigned')).opened).toMatchObject({ exit: 0, instances: 2 });
   });
 
   it('a signer of OpenPGP says nothing of an envelope that is no message', async () => {
     const path = join(root, 'plain.tar');
     await writeFile(path, plainArchive);
-    expect((await open(path, ...ours(partner.fingerprint))).opened).toMatchObject({ code: 'REQUEST_INVALID' });
+    expect((await open(path, ...ours(partner.fingerprint))).opened).toMatchObject({
+      code: 'REQUEST_INVALID',
+    });
   });
 
   it('a message that holds no envelope is refused, and nothing of it appears', async () => {
@@ -134,7 +179,10 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
       [Buffer.from('a letter'), 'ENVELOPE_MALFORMED'],
       [await readFile(path).catch(() => Buffer.from('PK\x03\x04, but no zip')), 'ENVELOPE_MALFORMED'],
     ] as const) {
-      await writeFile(path, (await partner.run(['--sign', '--encrypt', '-r', ourFingerprint, '-o', '-'], content)).output);
+      await writeFile(
+        path,
+        (await partner.run(['--sign', '--encrypt', '-r', ourFingerprint, '-o', '-'], content)).output,
+      );
       const refused = await open(path, ...ours(partner.fingerprint));
       expect([refused.opened['code'], refused.names]).toEqual([code, []]);
     }

@@ -263,6 +263,7 @@ describe('verify', () => {
       ['custody', 'ok'],
       ['receipt', 'absent'],
       ['receipt_custody', 'absent'],
+      ['attestation', 'absent'],
     ]);
   });
 

@@ -100,8 +100,12 @@ describe('a power cut', () => {
     expect(await privateFiles()).toContain(orphan);
     const old = new Date(Date.now() - 2 * 3_600_000);
     await utimes(join(own.folder.path, 'generations', orphan), old, old);
+    const temporary = join(own.folder.path, '.0f8b7c1e.tmp');
+    await writeFile(temporary, 'half a key');
+    await utimes(temporary, old, old);
     await own.ensure();
     expect(await privateFiles()).toEqual(kept);
+    expect(await readdir(own.folder.path)).not.toContain('.0f8b7c1e.tmp');
   });
 });
 
@@ -235,13 +239,19 @@ describe('revoking', () => {
     const after = await own.read();
     expect(kidsOf(after).signing).toBe(kidsOf(before).signing);
     expect(after.announcements.map((jws) => readAnnouncement(jws, [before.signing.publicKey]))).toMatchObject(
-      [{ revoked: [kidsOf(before).encryption], encryption: [{ kid: kidsOf(after).encryption }] }],
+      [
+        { revoked: [], encryption: [{ kid: kidsOf(after).encryption }] },
+        { revoked: [kidsOf(before).encryption], signing: [], encryption: [] },
+      ],
     );
     expect(after.decryption.map(kidOf)).toEqual([kidsOf(after).encryption]);
     expect(after.revoked.map(kidOf)).toEqual([kidsOf(before).encryption]);
+    const [, revocation] = after.announcements;
     own.time.ms += 30 * DAY_MS;
     await own.ensure();
     expect(await privateFiles()).toEqual(filesOf(...Object.values(kidsOf(after))));
+    // Only the revocation is told for ever: an old key must not look like news.
+    expect((await own.read()).announcements).toEqual([revocation]);
   });
 
   it('an old signing key: its own revocation is told, for ever, though its private half is gone', async () => {
