@@ -32,7 +32,12 @@ export interface EnvelopeKeys {
   readonly signer: { readonly privateKey: string; readonly publicKey: string };
 }
 
-export type EnvelopeTask = { readonly keys: EnvelopeKeys; readonly id: string } & (
+export type EnvelopeTask = {
+  readonly keys: EnvelopeKeys;
+  readonly id: string;
+  /** Ours leaves what it wrote to the kernel, as the others do; false in no bridge. */
+  readonly isUnsynced?: true;
+} & (
   | {
       readonly act: 'seal';
       readonly dataDir: string;
@@ -116,12 +121,18 @@ function run(): Promise<string | undefined> {
   }
 }
 
-async function seal({ dataDir, files, id, keys }: EnvelopeTask & { act: 'seal' }): Promise<string> {
+async function seal({
+  dataDir,
+  files,
+  id,
+  keys,
+  isUnsynced,
+}: EnvelopeTask & { act: 'seal' }): Promise<string> {
   const layout = createLayout(dataDir);
   await createSpool(layout);
   const envelopeId = parseEnvelopeId(id);
   const buffer = readBuffer();
-  await sealToFolder(layout, {
+  const request: Parameters<typeof sealToFolder>[1] = {
     id: envelopeId,
     createdAtMs: Date.now(),
     sender: ENTITY,
@@ -135,7 +146,9 @@ async function seal({ dataDir, files, id, keys }: EnvelopeTask & { act: 'seal' }
       }),
     ),
     signingKey: ed25519PrivateKey(raw(keys.signer.privateKey)),
-  });
+  };
+  if (isUnsynced === true) await sealToFolder(layout, request, (_layout, from, to) => rename(from, to));
+  else await sealToFolder(layout, request);
   return layout.sealedEnvelope(envelopeId);
 }
 
@@ -145,7 +158,7 @@ async function* madeUp(sizeBytes: number): AsyncGenerator<Buffer, void, undefine
   for (let left = sizeBytes; left > 0; left -= piece.length) yield piece.subarray(0, left);
 }
 
-async function open({ envelope, out, keys }: EnvelopeTask & { act: 'open' }): Promise<string> {
+async function open({ envelope, out, keys, isUnsynced }: EnvelopeTask & { act: 'open' }): Promise<string> {
   const staging = `${out}.staging`;
   await mkdir(staging, { mode: 0o700 });
   const folders = new Set<string>();
@@ -165,9 +178,9 @@ async function open({ envelope, out, keys }: EnvelopeTask & { act: 'open' }): Pr
       return createWriteStream(file, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
     },
   });
-  await syncTree(staging);
+  if (isUnsynced !== true) await syncTree(staging);
   await rename(staging, out);
-  await syncFolder(dirname(out));
+  if (isUnsynced !== true) await syncFolder(dirname(out));
   return out;
 }
 

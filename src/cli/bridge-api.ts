@@ -36,9 +36,7 @@ export async function openBridgeApi(configPath: string): Promise<BridgeApi> {
           ...(typeof body === 'string' ? { 'content-type': 'application/json' } : {}),
         },
         // Node's own type lacks `duplex`, without which no stream is sent.
-        ...(body instanceof Readable
-          ? ({ body: Readable.toWeb(body), duplex: 'half' } as RequestInit)
-          : {}),
+        ...(body instanceof Readable ? ({ body: Readable.toWeb(body), duplex: 'half' } as RequestInit) : {}),
         ...(typeof body === 'string' ? { body } : {}),
       });
     } catch (cause) {

@@ -38,7 +38,9 @@ export interface OperationsParts {
   readonly held: () => ReadonlySet<string>;
   readonly associations: () => readonly AssociationView[];
   readonly refusals: () => readonly RefusalView[];
-  readonly status: () => Promise<Omit<Overview, 'counts' | 'exchanges' | 'overdue' | 'nowMs' | 'site'>>;
+  readonly status: () => Promise<
+    Omit<Overview, 'counts' | 'exchanges' | 'overdue' | 'custodyBroken' | 'nowMs' | 'site'>
+  >;
   readonly exchanges: () => Promise<readonly ExchangeView[]>;
   readonly peers: Operations['peers'];
   readonly exchangeTypeOf: (name: string) => Exchange['type'] | undefined;
@@ -89,6 +91,11 @@ export function createOperations(parts: OperationsParts): Operations {
           .filter((record) => isOverdue(record, outbound.clock.now()))
           .slice(-MAX_OVERDUE)
           .reverse()
+          .map(viewDelivery),
+        custodyBroken: parts.deliveries
+          .all()
+          .filter((record) => isCustodyNews(record, outbound.clock.now()))
+          .slice(0, MAX_OVERDUE)
           .map(viewDelivery),
         site: { id: outbound.site.id, name: outbound.site.name },
         nowMs: outbound.clock.now(),
@@ -148,6 +155,8 @@ export function createOperations(parts: OperationsParts): Operations {
 /** A PACS is restarted within a day, and people come to work. */
 const OVERDUE_MS = 24 * 3_600_000;
 const MAX_OVERDUE = 20;
+/** An altered trail is shown this long. */
+const CUSTODY_SHOWN_MS = 14 * 24 * 3_600_000;
 
 const DELIVERY_STATES = ['accepted', 'sent', 'acknowledged', 'verified', 'refused', 'parked'] as const;
 const RECEPTION_STATES = [
@@ -204,12 +213,18 @@ function isOverdue(record: Delivery, nowMs: number): boolean {
   return sinceMs !== undefined && nowMs - sinceMs > OVERDUE_MS;
 }
 
+/** Shown for as long as somebody may still look into it at the other site. */
+function isCustodyNews({ custody, steps, createdAtMs }: Delivery, nowMs: number): boolean {
+  return custody === 'broken' && nowMs - (steps.at(-1)?.atMs ?? createdAtMs) < CUSTODY_SHOWN_MS;
+}
+
 function overdueAdvice(peer: Peer | undefined): string {
   const whom = peer === undefined ? 'the receiving site' : `${peer.name} (${peer.contact})`;
   return `ask ${whom} whether it arrived; retry sends it again if it is not there any more, which is harmless`;
 }
 
 function deliveryAdvice({ outbound, exchangeTypeOf }: OperationsParts, record: Delivery): string {
+  if (record.custody === 'broken') return adviceFor('CUSTODY_BROKEN');
   const error = record.parked ?? record.lastError;
   const via = outbound.peers.get(record.peerId)?.via;
   const type = via === undefined ? undefined : exchangeTypeOf(via);

@@ -39,8 +39,13 @@ export function createSitePairing(
         if (settings.https.listen) return desk.open(host);
         throw new GatewayError(
           'STATE_INVALID',
-          'this bridge cannot be called (https.listen is false): call the other side, or pair by a file',
+          'this bridge cannot be called (https.listen is false): call the other side, or pair by letter',
         );
+      },
+      async test(peerId) {
+        // One that was paired by letter a moment ago.
+        await site.peers.refresh();
+        return desk.test(peerId);
       },
     },
   };

@@ -198,6 +198,8 @@ export interface Overview {
   readonly exchanges: readonly ExchangeView[];
   /** Deliveries that the far side took long ago, and whose receipt has not come; oldest first, a few. */
   readonly overdue: readonly DeliveryView[];
+  /** Deliveries of the last weeks whose audit trail came back altered; latest first, a few. */
+  readonly custodyBroken: readonly DeliveryView[];
 }
 
 export interface Operations extends StudyAdditions {

@@ -75,8 +75,8 @@ async function runIn<T>(workshop: string, gnupg: Gnupg, call: GpgCall<T>): Promi
   const stall = watchForStall([stdin, stdout, stderr] as unknown as readonly Socket[], kill);
   call.signal?.addEventListener('abort', kill, { once: true });
   if (call.signal?.aborted === true) kill();
+  const output = consumed(call, stdout, kill);
   try {
-    const output = consumed(call, stdout, kill);
     const [exitCode, { status, words }] = await Promise.all([
       endOf(child),
       readStatus(stderr),
@@ -94,6 +94,8 @@ async function runIn<T>(workshop: string, gnupg: Gnupg, call: GpgCall<T>): Promi
     kill();
     stdout.destroy();
     await closed;
+    // Nothing may still be written when the caller clears up.
+    await output;
   }
 }
 

@@ -11,7 +11,7 @@ import { runProcess } from '../support/processes.js';
 import { describeWith } from '../support/tools.js';
 import { until } from '../support/until.js';
 
-const LONG_MS = 120_000;
+const LONG_MS = 240_000;
 const LAUNCHER = fileURLToPath(new URL('../../dist/src/cli/launch.js', import.meta.url));
 
 interface Said {

@@ -199,6 +199,18 @@ describeWith('chromium', 'the page', () => {
     await page.getByText('The delivery to St. Mary Hospital is looked after again.').waitFor();
   });
 
+  it('tells of an audit trail that was altered on the way, though the study arrived', async () => {
+    const record = fakeDelivery({ carriage: 'acknowledged', receipt: 'verified', custody: 'broken' });
+    const advice = 'ask both sites for their own records';
+    const view = { ...record, state: 'verified', peerName: 'St. Mary Hospital', advice } as const;
+    operations.records.deliveries = [record];
+    operations.records.overview = { custodyBroken: [view] };
+    await logIn();
+    const item = page.locator('#attention .item');
+    expect(await seen(item)).toMatch(/^The audit trail of a study for St. Mary Hospital was changed/);
+    expect(await seen(item)).toContain(advice);
+  });
+
   it('tells of an exchange that cannot be reached, and of an envelope there that cannot be fetched', async () => {
     const town = {
       name: 'town',

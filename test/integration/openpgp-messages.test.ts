@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -24,6 +24,8 @@ import { until } from '../support/until.js';
 
 const PLAINTEXT = randomBytes(200_000);
 const MAX_BYTES = 1_000_000;
+/** As software of before 2000 encrypts. */
+const WITHOUT_MDC = ['--rfc2440', '--disable-mdc', '--cipher-algo', '3DES'];
 
 describeWith('gnupg', 'OpenPGP messages', () => {
   let root: string;
@@ -151,7 +153,9 @@ describeWith('gnupg', 'OpenPGP messages', () => {
   });
 
   it('a message without protection against modification is refused, though gpg can decrypt it', async () => {
-    expect(await codeOf(open(await withoutProtection()))).toBe('PAYLOAD_DECRYPT_FAILED');
+    expect(await codeOf(open(await from(partner, ...WITHOUT_MDC, '--encrypt', '-r', us)))).toBe(
+      'PAYLOAD_DECRYPT_FAILED',
+    );
   });
 
   it('a message for somebody else, for a passphrase, or for nobody is refused', async () => {
@@ -317,7 +321,7 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     const seen = createHash('sha256');
     const { signatures } = await decryptMessage({
       gnupg: ours,
-      message: (await import('node:fs')).createReadStream(path),
+      message: createReadStream(path),
       maxBytes: bytes,
       async consume(opened) {
         for await (const chunk of opened) {
@@ -334,7 +338,6 @@ describeWith('gnupg', 'OpenPGP messages', () => {
   it('a key with a passphrase needs its file', async () => {
     const passphraseFile = join(root, 'passphrase');
     await writeFile(passphraseFile, 'eine lange Parole\n');
-    await chmod(passphraseFile, 0o600);
     const locked: Gnupg = { ...ours, homeDir: join(root, 'locked'), passphraseFile };
     await ensureGnupgHome(locked);
     // How often the passphrase is hashed: as little as may be, for the test's sake.
@@ -354,18 +357,15 @@ describeWith('gnupg', 'OpenPGP messages', () => {
 
   it('a key that was made elsewhere is brought in, and the newest one signs', async () => {
     const moved: Gnupg = { ...ours, homeDir: join(root, 'moved') };
-    expect(await codeOf(ownKeyIn(moved))).toBe('OPENPGP_UNAVAILABLE');
+    expect(await codeOf(ownKey(moved))).toBe('OPENPGP_UNAVAILABLE');
+    await ensureGnupgHome(moved);
+    expect(await codeOf(ownKey(moved))).toBe('OPENPGP_UNAVAILABLE');
     const { output } = await stranger.run(['--export-secret-keys', stranger.fingerprint]);
     await writeFile(join(root, 'secret.gpg'), output, { mode: 0o600 });
     expect(await importOwnKey(moved, join(root, 'secret.gpg'))).toBe(stranger.fingerprint);
     expect(await ownKey(moved)).toMatchObject({ fingerprint: stranger.fingerprint, secret: true });
     expect(await codeOf(importOwnKey(moved, partner.publicKeyFile))).toBe('REQUEST_INVALID');
   });
-
-  const ownKeyIn = async (gnupg: Gnupg) => {
-    await ensureGnupgHome(gnupg);
-    return ownKey(gnupg);
-  };
 
   it('a partner’s file with a key that is not pinned, a private key, or none at all is refused', async () => {
     const file = join(root, 'partner.asc');
@@ -400,18 +400,20 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     await noneLeft();
   });
 
-  /** Ours are known by the folder they work in. */
+  /** Agents in workshops of this home; those of other tests may live meanwhile. */
   async function noneLeft() {
-    await until(async () => (await workshops()).length === 0 && (await agents()).length === 0, {
-      what: 'the agents have gone',
-    });
-  }
-  const workshops = async () =>
-    (await readdir(tmpdir())).filter((name) => name.startsWith('drawbridge-gpg-') && ownWorkshops.has(name));
-  const ownWorkshops = new Set<string>();
-  async function agents(): Promise<readonly number[]> {
-    const lines = await commandLines();
-    return lines.filter(({ line }) => line.includes('--daemon') && line.includes(root)).map(({ pid }) => pid);
+    const left = async () => {
+      const links = await Promise.all(
+        (await readdir(tmpdir()))
+          .filter((name) => name.startsWith('drawbridge-gpg-'))
+          .map((name) => readlink(join(tmpdir(), name, 'gpg.conf')).catch(() => '')),
+      );
+      return links.filter((link) => link.startsWith(root));
+    };
+    await until(async () => (await left()).length === 0, { what: 'no workshop is left' });
+    const agents = async () =>
+      (await commandLines()).filter((line) => line.includes('--daemon') && line.includes(root));
+    await until(async () => (await agents()).length === 0, { what: 'no agent is left' });
   }
 
   /** A message that is encrypted to us and whose packets within are `packets`, without a literal packet around them. */
@@ -422,20 +424,6 @@ describeWith('gnupg', 'OpenPGP messages', () => {
         packets,
       )
     ).output;
-  }
-
-  async function withoutProtection(): Promise<Buffer> {
-    const output = await from(
-      partner,
-      '--rfc2440',
-      '--disable-mdc',
-      '--cipher-algo',
-      '3DES',
-      '--encrypt',
-      '-r',
-      us,
-    );
-    return output;
   }
 });
 
@@ -450,14 +438,10 @@ function swapLiteral(signed: Buffer): Buffer {
   return forged;
 }
 
-async function commandLines(): Promise<readonly { readonly pid: number; readonly line: string }[]> {
+/** Of every process. */
+async function commandLines(): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  return Promise.all(
-    pids.map(async (pid) => ({
-      pid: Number(pid),
-      line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' '),
-    })),
-  );
+  return Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
 }
 
 /** The processes of gpg that `parent` has started. */

@@ -131,6 +131,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
         redis: { kind: 'private', up: true },
         disk: { freeBytes: 412e9, totalBytes: 1e12, state: 'ok' },
         overdue: [],
+        custodyBroken: [],
         workers: { up: true },
         exchanges: [],
         ...records.overview,

@@ -18,6 +18,7 @@ export function attention(state, nowMs, busy) {
       .filter((record) => record.replacedBy === undefined)
       .map((record) => deliveryItem(record, busy)),
     ...overview.overdue.map((record) => overdueItem(record, busy)),
+    ...overview.custodyBroken.map(custodyItem),
     ...exchangeTroubles(overview.exchanges),
     ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
     ...peerItems(state.peers),
@@ -109,6 +110,20 @@ function overdueItem(record, busy) {
         busy,
       }),
     ],
+  });
+}
+
+function custodyItem(record) {
+  return card({
+    key: `${record.id} custody`,
+    tone: 'warn',
+    title: `The audit trail of a study for ${record.peerName} was changed on its way (${contentOf(record)})`,
+    code: 'CUSTODY_BROKEN',
+    atMs: record.steps.at(-1)?.atMs,
+    why: 'The study itself arrived whole, and its receipt is good; somebody in between altered who is said to have had it.',
+    advice: record.advice,
+    story: `#/deliveries/${record.id}`,
+    actions: [],
   });
 }
 

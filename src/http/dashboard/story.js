@@ -38,6 +38,7 @@ export function deliveryStory(record, busy) {
       ['Sealed', record.sealed && bytes(record.sealed.sizeBytes)],
       ['Arrived there', record.sentBytes && bytes(record.sentBytes)],
       ['Manifest SHA-256', record.sealed && el('code', {}, record.sealed.manifestSha256)],
+      ['Chain of custody', record.custody],
       ['Addendum to', linkTo(record.addendumTo)],
       ['Replaces', linkTo(record.replaces)],
       ['Sent again as', linkTo(record.replacedBy)],
