@@ -1,7 +1,7 @@
 /**
  * One envelope sealed or opened in a process of its own, so that its memory can be seen; or what it is measured
- * against. Told what by JSON. Ours does what the bridge does from disk to disk: every file and folder is synced, and
- * what was opened gets its name only when all of it has verified.
+ * against. Told what by JSON. Ours does what the bridge does from disk to disk: what was opened gets its name only when
+ * all of it has verified, and every file and folder is synced, unless it is told not to.
  */
 import { createCipheriv, createHash, randomBytes, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';

@@ -76,7 +76,7 @@ try {
       },
       {
         name: SYNCED,
-        goal: 1,
+        goal: 'none',
         run: () => child({ act: 'seal', dataDir: join(out, 'synced'), files }),
       },
       inMemory,
@@ -112,7 +112,7 @@ try {
       },
       {
         name: SYNCED,
-        goal: 1,
+        goal: 'none',
         run: () => child({ act: 'open', envelope: sealed.path ?? '', out: join(out, 'synced') }),
       },
       inMemory,

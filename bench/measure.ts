@@ -13,7 +13,7 @@ export interface Measured {
 export interface Contestant {
   readonly name: string;
   /** What ours is to reach against this one; the row's goal when absent. */
-  readonly goal?: number;
+  readonly goal?: number | 'none';
   run(): Promise<Measured>;
 }
 
@@ -56,7 +56,9 @@ export async function compare(row: Row, rounds: number): Promise<readonly string
       (row.megabytes / seconds).toFixed(0),
       `${(row.megabytes / Math.max(...runs.map((run) => run.seconds))).toFixed(0)}–${(row.megabytes / Math.min(...runs.map((run) => run.seconds))).toFixed(0)}`,
       peaks.length === 0 ? '' : Math.max(...peaks).toFixed(0),
-      name === ours.name ? '' : `${median(ratios).toFixed(2)} (goal ${goal.toFixed(1)})`,
+      name === ours.name
+        ? ''
+        : `${median(ratios).toFixed(2)}${goal === 'none' ? '' : ` (goal ${goal.toFixed(1)})`}`,
     ].join(' | ')} |`;
   });
 }

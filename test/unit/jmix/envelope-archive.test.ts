@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -130,6 +131,33 @@ describe('archiveSize', () => {
       break;
     }
     stream.destroy();
+  });
+});
+
+describe('an OpenPGP message', () => {
+  it.each([
+    ['a session key for a public key, old format', Buffer.from([0x84, 0x5e, 0x03])],
+    ['the same, new format', Buffer.from([0xc1, 0x5e, 0x03])],
+    ['a passphrase', Buffer.from([0x8c, 0x0d])],
+    ['encrypted data', Buffer.from([0xd2, 0xff])],
+    ['armour', Buffer.from('-----BEGIN PGP MESSAGE-----\n')],
+  ])('is known by %s', (_, head) => {
+    expect(detectMediaType(head)).toBe('application/pgp-encrypted');
+  });
+
+  it.each([
+    ['a key', Buffer.from([0x99, 0x01])],
+    ['armour of a key', Buffer.from('-----BEGIN PGP PUBLIC KEY BLOCK-----\n')],
+    ['text', Buffer.from('%PDF-1.7')],
+    ['nothing', Buffer.alloc(0)],
+  ])('is not what begins with %s', (_, head) => {
+    expect(detectMediaType(head)).toBeUndefined();
+  });
+
+  it('lies in a folder beside its documents, and is the whole archive', async () => {
+    await writeFile(join(folder, 'message.gpg'), '0123456789');
+    const { sizeBytes, stream } = await openEnvelopeArchive(folder, 4);
+    expect([sizeBytes, (await buffer(stream)).toString()]).toEqual([10, '456789']);
   });
 });
 

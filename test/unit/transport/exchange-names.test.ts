@@ -39,6 +39,11 @@ describe('exchange names', () => {
   it('say what they are', () => {
     expect(parseExchangeName(archiveName(ID))).toEqual({ id: ID, state: 'waiting' });
     expect(parseExchangeName(partName(ID))).toEqual({ id: ID, state: 'part' });
+    const message = 'application/pgp-encrypted';
+    expect(archiveName(ID, message)).toBe(`${ID}.JMIX.tar.gpg`);
+    expect(parseExchangeName(archiveName(ID, message))).toEqual({ id: ID, state: 'waiting' });
+    expect(parseExchangeName(partName(ID, message))).toEqual({ id: ID, state: 'part' });
+    expect(parseExchangeName(`${archiveName(ID, message)}.refused`)).toBeUndefined();
     expect(parseExchangeName(refusedName(ID))).toEqual({ id: ID, state: 'refused' });
     const claimed = { id: ID, state: 'claimed', claimer: '01ab45cd' };
     expect(parseExchangeName(claimName(ID, '01ab45cd'))).toEqual(claimed);
