@@ -2,22 +2,15 @@
  * An envelope within an OpenPGP message, on a command line: `--gnupg-home` says whose keys open it, `--openpgp-signer`
  * whose signature counts. That signature is over every byte of the envelope, so the manifest needs none of its own.
  */
-import { createReadStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { GatewayError } from '../errors/gateway-error.js';
-import {
-  type ArchiveLimits,
-  detectMediaType,
-  MAGIC_BYTES,
-  OPENPGP_MEDIA_TYPE,
-  unpackEnvelopeArchive,
-} from '../jmix/envelope-archive.js';
-import { peekHead } from '../jmix/stream-head.js';
-import { decryptMessage } from '../openpgp/decrypt.js';
+import type { ArchiveLimits } from '../jmix/envelope-archive.js';
+import { type Decryption, decryptMessage } from '../openpgp/decrypt.js';
 import type { Gnupg } from '../openpgp/home.js';
 import { signerOf } from '../openpgp/signer.js';
+import { unpackMessage } from '../openpgp/unpack-message.js';
 
 export interface OpenpgpOptions {
   readonly gnupgHome?: string;
@@ -70,23 +63,9 @@ export async function unpackOpenpgp(
 ): Promise<Vouched> {
   const folder = join(scratch, 'envelope');
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { signatures } = await decryptMessage({
-    gnupg: gnupgFrom(options),
-    message: createReadStream(path, { highWaterMark: 1024 * 1024 }),
-    maxBytes: limits.maxBytes,
-    async consume(plaintext) {
-      const { head, stream } = await peekHead(plaintext, MAGIC_BYTES);
-      const mediaType = detectMediaType(head);
-      if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
-        throw new GatewayError(
-          'ENVELOPE_MALFORMED',
-          'the OpenPGP message holds no envelope: tar, tar.gz or zip',
-        );
-      }
-      const scratchFile = join(scratch, 'envelope.zip');
-      await unpackEnvelopeArchive(stream, mediaType, folder, limits, { scratchFile });
-    },
-  });
+  const gnupg = gnupgFrom(options);
+  const decrypt = <T>(request: Omit<Decryption<T>, 'gnupg'>) => decryptMessage({ ...request, gnupg });
+  const signatures = await unpackMessage({ decrypt }, path, folder, limits);
   const openpgpSigner = signerOf(signatures, {
     pinned: (options.openpgpSigner ?? []).map(toFingerprint),
     allowUnsigned: options.allowUnsigned === true,

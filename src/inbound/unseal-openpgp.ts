@@ -7,26 +7,25 @@
  * A message is decrypted twice: at its arrival for the manifest, since nobody else knows for whom and from whom it is,
  * and to be opened.
  */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { detectMediaType, MAGIC_BYTES, OPENPGP_MEDIA_TYPE } from '../jmix/archive-media-type.js';
-import { type UnpackOptions, unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
+import type { UnpackOptions } from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS, OPENPGP_MESSAGE } from '../jmix/envelope-names.js';
 import { readManifest } from '../jmix/manifest.js';
 import type { OpenedEnvelope } from '../jmix/open.js';
 import { pipeInto } from '../jmix/pipe-into.js';
 import type { Trust } from '../jmix/signatures.js';
-import { peekHead } from '../jmix/stream-head.js';
+import type { Signature } from '../openpgp/decrypt.js';
 import { signerOf } from '../openpgp/signer.js';
+import { unpackMessage } from '../openpgp/unpack-message.js';
 import { openScratchFolder } from '../spool/envelope-store.js';
 import { type InboundParts, MAX_ENTRIES } from './parts.js';
 
-const READ_CHUNK_BYTES = 256 * 1024;
 /** What may be kept in the clear: none of it tells of a patient. */
 const DOCUMENTS: readonly string[] = [MANIFEST_FILE, MANIFEST_JWS, AUDIT_FILE];
 
@@ -49,7 +48,7 @@ export async function receiveOpenpgp(
   const path = join(folder, OPENPGP_MESSAGE);
   const sink = createWriteStream(path, { flags: 'wx', mode: 0o600 });
   await pipeInto(withLimit(body, parts.maxEnvelopeBytes), sink, signal);
-  await unpackMessage(parts, path, folder, { signal, keep: (name) => DOCUMENTS.includes(name) });
+  await unpack(parts, path, folder, { signal, keep: (name) => DOCUMENTS.includes(name) });
 }
 
 /**
@@ -67,7 +66,7 @@ export async function openOpenpgp(
   const folder = await openScratchFolder(parts.layout, 'openpgp');
   try {
     const path = join(parts.layout.inboxEnvelope(id), OPENPGP_MESSAGE);
-    const signatures = await unpackMessage(parts, path, folder, { signal });
+    const signatures = await unpack(parts, path, folder, { signal });
     const signer = signerOf(signatures, {
       pinned: peer?.openpgpFingerprints ?? [],
       allowUnsigned: peer?.allowUnsigned ?? false,
@@ -84,34 +83,14 @@ export async function openOpenpgp(
   }
 }
 
-/** Nothing of what is in `folder` is true before this has returned. @returns the signatures over all of it */
-async function unpackMessage(
+function unpack(
   parts: InboundParts,
   path: string,
   folder: string,
-  options: UnpackOptions & { readonly signal: AbortSignal },
-) {
+  options: Omit<UnpackOptions, 'scratchFile'>,
+): Promise<readonly Signature[]> {
   const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
-  const { signatures } = await parts.openpgp.decrypt({
-    message: createReadStream(path, { highWaterMark: READ_CHUNK_BYTES }),
-    maxBytes: limits.maxBytes,
-    signal: options.signal,
-    async consume(plaintext) {
-      const { head, stream } = await peekHead(plaintext, MAGIC_BYTES);
-      const mediaType = detectMediaType(head);
-      if (mediaType === undefined || mediaType === OPENPGP_MEDIA_TYPE) {
-        throw new GatewayError(
-          'ENVELOPE_MALFORMED',
-          'the OpenPGP message holds no envelope: tar, tar.gz or zip',
-        );
-      }
-      await unpackEnvelopeArchive(stream, mediaType, folder, limits, {
-        ...options,
-        scratchFile: `${folder}.zip`,
-      });
-    },
-  });
-  return signatures;
+  return unpackMessage(parts.openpgp, path, folder, limits, options);
 }
 
 async function* withLimit(source: Readable, maxBytes: number): AsyncGenerator<Buffer, void, undefined> {

@@ -1,14 +1,15 @@
 /**
- * Which of the recipient's keys, and which dialect's HKDF info, opens a sealed payload. Only an envelope for several
- * receivers says which key it must be (content-key.ts). Otherwise the first plaintext block tells: under the right key it
- * is a tar header. Where no key, or more than one, gives a header, a pass over the whole payload asks the tag. The choice
- * is a guess until the tag has verified in any case.
+ * Which of the recipient's keys, and which dialect's HKDF info, opens a sealed payload. Where the envelope is for several
+ * receivers, content-key.ts says which key it must be. Otherwise nothing in the manifest says so. The first plaintext
+ * block tells: under the right key it is a tar header. Where no key, or more than one, gives a header, a pass over the
+ * whole payload asks the tag. The choice is a guess until the tag has verified in any case.
  */
 import type { KeyObject } from 'node:crypto';
-import { contentKeyThumbprint, unwrapContentKey, type WrappedContentKey } from './content-key.js';
+import { unwrapContentKey, type WrappedContentKey } from './content-key.js';
 import { CANON, HKDF_INFOS } from './dialect.js';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import type { SealedPayload } from './envelope-folder.js';
+import { secretThumbprint } from './jwk-thumbprint.js';
 import { derivePayloadKey, sharedSecret } from './key-agreement.js';
 import { createDecryptor, decryptFailed, isAuthentic } from './payload-cipher.js';
 import { x25519PublicKey } from './raw-keys.js';
@@ -43,7 +44,7 @@ export async function findPayloadKey(
     );
   });
   if (wrapped !== undefined) {
-    const own = candidates.find(({ key }) => contentKeyThumbprint(key) === wrapped.thumbprint);
+    const own = candidates.find(({ key }) => secretThumbprint(key) === wrapped.thumbprint);
     return own ?? { hkdfInfo: CANON.hkdfInfo, key: await unwrapContentKey(wrapped, distinct) };
   }
   const head = await firstBlock(payload);

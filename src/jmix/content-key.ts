@@ -14,7 +14,7 @@
  * make a ciphertext that verifies under two keys and tells two receivers two things. It gives the key away to nobody,
  * since nobody can guess 256 random bits.
  */
-import { createHash, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { GeneralEncrypt, type GeneralJWE, generalDecrypt } from 'jose';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -26,9 +26,10 @@ import {
   formatEncryptionParameters,
   IV_BYTES,
 } from './encryption-parameters.js';
+import { jwkThumbprint, secretThumbprint } from './jwk-thumbprint.js';
 import { isLowOrderPoint, PAYLOAD_KEY_BYTES } from './key-agreement.js';
 import { decryptFailed } from './payload-cipher.js';
-import { RAW_KEY_BYTES, rawPublicKey } from './raw-keys.js';
+import { RAW_KEY_BYTES } from './raw-keys.js';
 import { isJsonObject, type JsonObject, type JsonValue, parseStrictObject } from './strict-json.js';
 
 /** Each costs every receiver some reading, and the sender two X25519 agreements. */
@@ -73,8 +74,8 @@ export async function wrapContentKey(
   const jwk = { alg: ENC, k: contentKey.toString('base64url'), kty: 'oct' };
   const jwe = new GeneralEncrypt(Buffer.from(canonicalJson(jwk)))
     .setProtectedHeader(PROTECTED_HEADER)
-    .setAdditionalAuthenticatedData(Buffer.from(boundText(under, contentKeyThumbprint(contentKey))));
-  for (const key of recipientKeys) jwe.addRecipient(key).setUnprotectedHeader({ kid: x25519Thumbprint(key) });
+    .setAdditionalAuthenticatedData(Buffer.from(boundText(under, secretThumbprint(contentKey))));
+  for (const key of recipientKeys) jwe.addRecipient(key).setUnprotectedHeader({ kid: jwkThumbprint(key) });
   return JSON.parse(JSON.stringify(await jwe.encrypt())) as JsonObject;
 }
 
@@ -120,28 +121,13 @@ export async function unwrapContentKey(
   recipientKeys: readonly KeyObject[],
 ): Promise<Buffer> {
   for (const key of recipientKeys) {
-    const recipient = jwe.recipients[kids.indexOf(x25519Thumbprint(key))];
+    const recipient = jwe.recipients[kids.indexOf(jwkThumbprint(key))];
     if (recipient === undefined) continue;
     const contentKey = await unwrapFor(key, { ...jwe, recipients: [recipient] });
-    if (contentKeyThumbprint(contentKey) !== thumbprint) throw decryptFailed();
+    if (secretThumbprint(contentKey) !== thumbprint) throw decryptFailed();
     return contentKey;
   }
   throw decryptFailed();
-}
-
-/** RFC 7638 §3.2 over a symmetric key (RFC 7518 §6.4). */
-export function contentKeyThumbprint(contentKey: Buffer): string {
-  return jwkThumbprint({ k: contentKey.toString('base64url'), kty: 'oct' });
-}
-
-/** RFC 7638 with the members of RFC 8037 §2; of a private key, that of its public half. */
-function x25519Thumbprint(key: KeyObject): string {
-  return jwkThumbprint({ crv: 'X25519', kty: 'OKP', x: rawPublicKey(key).toString('base64url') });
-}
-
-/** @param required the members that RFC 7638 §3.2 takes, and no others */
-function jwkThumbprint(required: JsonObject): string {
-  return createHash('sha256').update(canonicalJson(required)).digest('base64url');
 }
 
 /** What the aad says. */

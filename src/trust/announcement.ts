@@ -7,9 +7,10 @@
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { GatewayError } from '../errors/gateway-error.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { signCompactJws, verifyCompactJws } from '../jmix/manifest-jws.js';
 import { parseStrictObject } from '../jmix/strict-json.js';
-import { formatJwk, jwkThumbprint, type PublishedKey, parseJwk } from './jwk.js';
+import { formatJwk, type PublishedKey, parseJwk } from './jwk.js';
 
 /** `typ` of the JWS, so that nothing else that a site signs can pass for an announcement. */
 const ANNOUNCEMENT_TYPE = 'drawbridge-keys+jws';

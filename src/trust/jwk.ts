@@ -2,8 +2,9 @@
  * One public key as a JWK (RFC 7517 §4) of type OKP: X25519 to seal to, Ed25519 to verify with (RFC 8037 §2), and its
  * name, the SHA-256 thumbprint (RFC 7638). A `kid` that somebody else gave to a key is never believed: it is computed.
  */
-import { createHash, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { parseBase64Url } from '../jmix/base64.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { isLowOrderPoint } from '../jmix/key-agreement.js';
 import { ed25519PublicKey, RAW_KEY_BYTES, rawPublicKey, x25519PublicKey } from '../jmix/raw-keys.js';
 import { isJsonObject, type JsonObject } from '../jmix/strict-json.js';
@@ -22,17 +23,6 @@ const CURVE = {
   // RFC 9864 prefers the name Ed25519, which readers of before 2025 do not know.
   signing: { crv: 'Ed25519', use: 'sig', alg: 'EdDSA' },
 } as const;
-
-/**
- * RFC 7638 §3.2 with the members of RFC 8037 §2: `crv`, `kty` and `x`, in this order, without a space.
- * @param key X25519 or Ed25519; of a private one, its public half
- * @returns 43 characters of base64url
- */
-export function jwkThumbprint(key: KeyObject): string {
-  const crv = key.asymmetricKeyType === 'ed25519' ? CURVE.signing.crv : CURVE.encryption.crv;
-  const members = JSON.stringify({ crv, kty: 'OKP', x: rawPublicKey(key).toString('base64url') });
-  return createHash('sha256').update(members).digest('base64url');
-}
 
 /** The JWK of a public key; of a private one, that of its public half. */
 export function formatJwk(key: KeyObject, purpose: KeyPurpose): JsonObject {

@@ -8,8 +8,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { GatewayError } from '../errors/gateway-error.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { rawPublicKey } from '../jmix/raw-keys.js';
-import { jwkThumbprint } from './jwk.js';
 import type { KeyPurpose } from './key-files.js';
 
 const FOLDER = 'generations';

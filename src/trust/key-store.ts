@@ -11,8 +11,8 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { rawPublicKey } from '../jmix/raw-keys.js';
-import { jwkThumbprint } from './jwk.js';
 import type { Passphrase } from './key-encryption.js';
 import { type KeyPurpose, keyText, privateKeyText, readPrivateKey } from './key-files.js';
 import {

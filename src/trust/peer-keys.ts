@@ -10,7 +10,7 @@
  * - A key that was revoked counts nowhere, not even in the config.
  */
 import type { PeerSettings } from '../config/settings.js';
-import { jwkThumbprint } from './jwk.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { type KeyPurpose, parsePublicKey } from './key-files.js';
 import type { LearnedKey, PeerRecord } from './peer-record.js';
 

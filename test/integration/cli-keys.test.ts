@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadSettings } from '../../src/config/load.js';
-import { jwkThumbprint } from '../../src/trust/jwk.js';
+import { jwkThumbprint } from '../../src/jmix/jwk-thumbprint.js';
 import type { SiteKeys } from '../../src/trust/site-keys.js';
 import { readSiteKeys } from '../../src/trust/site-keys.js';
 import { drawbridge, drawbridgeJson } from '../support/cli.js';

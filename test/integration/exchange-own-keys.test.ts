@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { KEY_DISK } from '../../src/compose/key-disk.js';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
-import { jwkThumbprint } from '../../src/trust/jwk.js';
+import { jwkThumbprint } from '../../src/jmix/jwk-thumbprint.js';
 import { type ChangeContext, retireKey, revokeKeys, rotateKeys } from '../../src/trust/key-change.js';
 import { passphraseFrom } from '../../src/trust/key-encryption.js';
 import { changeKeys, KEY_PURPOSES, type KeyChange, type LoadedKeys } from '../../src/trust/key-store.js';

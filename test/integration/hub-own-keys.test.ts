@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { JSONWebKeySet } from 'jose';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { KEY_DISK } from '../../src/compose/key-disk.js';
-import { jwkThumbprint } from '../../src/trust/jwk.js';
+import { jwkThumbprint } from '../../src/jmix/jwk-thumbprint.js';
 import { rotateKeys } from '../../src/trust/key-change.js';
 import { changeKeys, KEY_PURPOSES } from '../../src/trust/key-store.js';
 import { ask } from '../support/http-client.js';

@@ -8,9 +8,10 @@ import {
   type JSONWebKeySet,
 } from 'jose';
 import { expect, it } from 'vitest';
+import { jwkThumbprint } from '../../../src/jmix/jwk-thumbprint.js';
 import { ed25519PublicKey, rawPublicKey } from '../../../src/jmix/raw-keys.js';
 import { type AnnouncedKeys, readAnnouncement, signAnnouncement } from '../../../src/trust/announcement.js';
-import { formatJwk, jwkThumbprint, parseJwk } from '../../../src/trust/jwk.js';
+import { formatJwk, parseJwk } from '../../../src/trust/jwk.js';
 import { formatJwks, parseJwks } from '../../../src/trust/jwks.js';
 
 const signing = generateKeyPairSync('ed25519');

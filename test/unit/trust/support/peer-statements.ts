@@ -1,9 +1,9 @@
 /** Keys of a peer, and what it states of them. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { type Settings, settingsSchema } from '../../../../src/config/settings.js';
+import { jwkThumbprint } from '../../../../src/jmix/jwk-thumbprint.js';
 import { rawPublicKey } from '../../../../src/jmix/raw-keys.js';
 import { type AnnouncedKeys, signAnnouncement } from '../../../../src/trust/announcement.js';
-import { jwkThumbprint } from '../../../../src/trust/jwk.js';
 import type { LearnContext } from '../../../../src/trust/peer-learn.js';
 
 export const DAY_MS = 24 * 3_600_000;
