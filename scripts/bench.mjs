@@ -23,6 +23,7 @@ await launch(async () => {
   if (failed !== 0) return failed;
   // What the code reads beside itself.
   cpSync(join(ROOT, 'src', 'jmix', 'schemas'), join(BUILT, 'src', 'jmix', 'schemas'), { recursive: true });
+  cpSync(join(ROOT, 'samples'), join(BUILT, 'samples'), { recursive: true });
   cpSync(join(ROOT, 'test', 'support', 'tools.json'), join(BUILT, 'test', 'support', 'tools.json'));
   const names = process.argv.slice(2);
   const all = readdirSync(join(ROOT, 'bench'))

@@ -3,7 +3,7 @@
  * on a study is left to the workers.
  */
 import { startScp } from '../dimse/scp.js';
-import type { Delivery } from '../domain/delivery.js';
+import { type Delivery, isEnded } from '../domain/delivery.js';
 import type { Reception } from '../domain/reception.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { createDashboardApp } from '../http/dashboard-app.js';
@@ -70,7 +70,7 @@ export async function startGateway(
   const deliveries = createRecordIndex<Delivery>(
     () => site.deliveries,
     (record) => record.createdAtMs,
-    (record) => record.receipt === 'verified',
+    isEnded,
   );
   const receptions = createRecordIndex<Reception>(
     () => site.receptions,

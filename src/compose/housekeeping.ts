@@ -3,7 +3,7 @@
  * queues, and forgets what is proved and old.
  */
 import type { Settings } from '../config/settings.js';
-import type { Delivery } from '../domain/delivery.js';
+import { type Delivery, isEnded } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Reception } from '../domain/reception.js';
 import type { GatewayError } from '../errors/gateway-error.js';
@@ -67,10 +67,7 @@ export function startHousekeeping(parts: HousekeepingParts): Housekeeping {
   };
 
   const recover = async () => {
-    await recoverDeliveries(
-      outbound,
-      unfinished(parts.deliveries, ({ receipt }) => receipt === 'verified'),
-    );
+    await recoverDeliveries(outbound, unfinished(parts.deliveries, isEnded));
     await recoverReceptions(
       inbound,
       unfinished(parts.receptions, ({ progress }) => progress === 'confirmed'),

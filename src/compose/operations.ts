@@ -158,7 +158,15 @@ const MAX_OVERDUE = 20;
 /** An altered trail is shown this long. */
 const CUSTODY_SHOWN_MS = 14 * 24 * 3_600_000;
 
-const DELIVERY_STATES = ['accepted', 'sent', 'acknowledged', 'verified', 'refused', 'parked'] as const;
+const DELIVERY_STATES = [
+  'accepted',
+  'sent',
+  'acknowledged',
+  'handed-over',
+  'verified',
+  'refused',
+  'parked',
+] as const;
 const RECEPTION_STATES = [
   'received',
   'opened',

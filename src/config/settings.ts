@@ -203,6 +203,12 @@ const peer = z.strictObject({
     .boolean()
     .default(false)
     .describe('what is not given here (url, keys, certificate) is looked up in the directory by its id'),
+  receipts: z
+    .enum(['expected', 'none'])
+    .default('expected')
+    .describe(
+      'none: its software sends none (jmix-js, jmix-rs, jmix-php, plain gpg): a delivery ends when it is handed over, and nothing proves that their PACS has it',
+    ),
   seal: z
     .enum(['jmix', 'openpgp'])
     .default('jmix')

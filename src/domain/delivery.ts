@@ -16,7 +16,8 @@ import type { Uid } from './uid.js';
 export const CARRIAGES = ['accepted', 'packed', 'sealed', 'sent', 'acknowledged'] as const;
 export type Carriage = (typeof CARRIAGES)[number];
 
-export const RECEIPT_STATES = ['awaited', 'verified', 'refused'] as const;
+/** `waived`: the peer's software sends none; one that comes after all still counts. */
+export const RECEIPT_STATES = ['awaited', 'verified', 'refused', 'waived'] as const;
 export type ReceiptState = (typeof RECEIPT_STATES)[number];
 
 /** What happened, with its time: the delivery's own story, kept for ever in the record. */
@@ -103,6 +104,7 @@ export type DeliveryEvent =
   | { readonly type: 'sent' }
   | { readonly type: 'acknowledged' }
   | { readonly type: 'verified' }
+  | { readonly type: 'waived' }
   | { readonly type: 'refused'; readonly code: string; readonly message: string }
   | { readonly type: 'failed'; readonly error: LastError }
   | { readonly type: 'parked'; readonly parking: Parking }
@@ -140,6 +142,9 @@ export function advanceDelivery(delivery: Delivery, event: DeliveryEvent, atMs: 
     case 'verified':
       assertReceiptDue(delivery, event);
       return { ...free, receipt: 'verified', carriage: 'acknowledged', steps };
+    case 'waived':
+      if (!isUnanswered(delivery)) throw impossible(delivery, event);
+      return { ...free, receipt: 'waived', steps };
     case 'refused':
       assertReceiptDue(delivery, event);
       if (delivery.receipt === 'verified') throw impossible(delivery, event);
@@ -183,6 +188,11 @@ export function envelopesOf(delivery: Delivery): readonly Sent[] {
   return [...formerEnvelopes, { id: envelopeIdOf(delivery), manifestSha256: sealed.manifestSha256 }];
 }
 
+/** Nothing more is to come. */
+export function isEnded({ receipt }: Delivery): boolean {
+  return receipt === 'verified' || receipt === 'waived';
+}
+
 /** The far side had it, and its receipt has not come. */
 function isUnanswered({ carriage, receipt }: Delivery): boolean {
   return carriage === 'acknowledged' && receipt === 'awaited';
@@ -202,10 +212,18 @@ function impossible(delivery: Delivery, event: DeliveryEvent): GatewayError {
 }
 
 /** The one word that a user sees. */
-export type DeliveryState = 'accepted' | 'sent' | 'acknowledged' | 'verified' | 'refused' | 'parked';
+export type DeliveryState =
+  | 'accepted'
+  | 'sent'
+  | 'acknowledged'
+  | 'handed-over'
+  | 'verified'
+  | 'refused'
+  | 'parked';
 
 export function deliveryState(delivery: Delivery): DeliveryState {
   if (delivery.receipt === 'verified') return 'verified';
+  if (delivery.receipt === 'waived') return 'handed-over';
   if (delivery.parked !== undefined) return 'parked';
   if (delivery.receipt === 'refused') return 'refused';
   if (delivery.carriage === 'acknowledged' || delivery.carriage === 'sent') return delivery.carriage;

@@ -24,6 +24,8 @@ export interface Peer {
   readonly dialect?: DialectName;
   /** `jmix` when absent; `openpgp`: the whole envelope goes as one OpenPGP message. */
   readonly seal?: 'jmix' | 'openpgp';
+  /** `expected` when absent; `none`: its software sends no receipts, so a delivery ends when it is handed over. */
+  readonly receipts?: 'expected' | 'none';
   /** Ed25519 public keys pinned for its signatures: by the config, by pairing, or announced by one of these. */
   readonly signingKeys: readonly KeyObject[];
   /** Fingerprints of its OpenPGP primary keys, upper hex; none when absent. */

@@ -87,7 +87,7 @@ export const CODES = {
   MEDIA_TYPE_UNSUPPORTED: row(
     'permanent',
     'the media type of the body is not one of those accepted',
-    'send application/x-tar, application/gzip or application/zip',
+    'send application/x-tar, application/gzip, application/zip or application/pgp-encrypted',
   ),
   NOT_ACCEPTABLE: row(
     'permanent',

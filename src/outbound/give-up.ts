@@ -1,5 +1,5 @@
 /** What a failed step does to the delivery's record: a note while it is tried again, parked when it is not. */
-import { advanceDelivery } from '../domain/delivery.js';
+import { advanceDelivery, isEnded } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { OutboundParts, OutboundStage } from './parts.js';
@@ -37,7 +37,7 @@ export async function parkDelivery(
   const atMs = parts.clock.now();
   const parked = await parts.deliveries.update(id, (record) =>
     // A receipt may have come while the step was failing; then nothing is stuck.
-    record.receipt === 'verified'
+    isEnded(record)
       ? record
       : advanceDelivery(
           record,

@@ -26,6 +26,12 @@ const LONGEST_WAIT_MS = 5 * 60_000;
 export async function receipt(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['acknowledged']);
   if (delivery === undefined) return;
+  if (parts.peers.get(delivery.peerId)?.receipts === 'none') {
+    await parts.deliveries.update(id, (record) =>
+      record.receipt === 'awaited' ? advanceDelivery(record, { type: 'waived' }, parts.clock.now()) : record,
+    );
+    return;
+  }
   // Of a peer that cannot be called the receipt comes in an envelope of its own.
   const jws = await parts.lines.receiptDeskOf(delivery.peerId)?.fetchReceipt(envelopeIdOf(delivery), signal);
   if (jws === undefined) {

@@ -1,8 +1,8 @@
 /**
- * Forgets studies whose every delivery was verified long enough ago, with their attachments and sealed envelopes. What is not
- * proved to be in the far PACS is never removed. Records and receipts are kept.
+ * Forgets studies whose every delivery ended long enough ago, with their attachments and sealed envelopes. What is not proved
+ * to be in the far PACS is never removed, unless the config says that this peer proves nothing. Records and receipts are kept.
  */
-import { type Delivery, envelopesOf } from '../domain/delivery.js';
+import { type Delivery, envelopesOf, isEnded } from '../domain/delivery.js';
 import { isGathering } from '../domain/study.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import type { CompletionParts } from './complete-study.js';
@@ -42,6 +42,7 @@ async function discardEnvelopes(parts: CompletionParts, delivery: Delivery): Pro
 }
 
 function isOld(delivery: Delivery | undefined, beforeMs: number): boolean {
-  const verifiedAtMs = delivery?.steps.findLast((step) => step.event === 'verified')?.atMs;
-  return delivery?.receipt === 'verified' && verifiedAtMs !== undefined && verifiedAtMs <= beforeMs;
+  if (delivery === undefined || !isEnded(delivery)) return false;
+  const endedAtMs = delivery.steps.findLast(({ event }) => event === delivery.receipt)?.atMs;
+  return endedAtMs !== undefined && endedAtMs <= beforeMs;
 }

@@ -42,6 +42,7 @@ export function makePeer({ entry, record, keys, certificateAuthority, allPacs }:
       : { encryptionKey: parsePublicKey(keys.encryption.key, 'encryption') }),
     dialect: entry.dialect,
     seal: entry.seal,
+    receipts: entry.receipts,
     signingKeys: keys.signing.map(({ key }) => parsePublicKey(key, 'signing')),
     openpgpFingerprints,
     certificateFingerprints,

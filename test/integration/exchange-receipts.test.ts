@@ -9,7 +9,7 @@ import { GatewayError } from '../../src/errors/gateway-error.js';
 import { confirm, RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
 import { retryReception } from '../../src/inbound/retry.js';
 import { sweepReceptions } from '../../src/inbound/sweep.js';
-import { RECEIPT_DOCUMENT } from '../../src/outbound/receipt.js';
+import { RECEIPT_DOCUMENT, receipt } from '../../src/outbound/receipt.js';
 import { retryDelivery } from '../../src/outbound/retry.js';
 import { honestReceipt, lettersAt, mailTo, peerOf, withPut } from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
@@ -38,6 +38,23 @@ const nothingIsUnderWay = async () => {
   expect([await lying(a), await lying(b)]).toEqual([[], []]);
   expect([a.jobs, b.jobs]).toEqual([[], []]);
 };
+
+it('for a peer whose software sends no receipts a delivery ends when it is handed over, and one that comes still counts', async () => {
+  const trusting = await makeSites(['site-a', 'site-b'], (_site, peer) =>
+    peer === 'site-b' ? { receipts: 'none' } : {},
+  );
+  try {
+    const [from, to] = [trusting.site('site-a'), trusting.site('site-b')];
+    const id = await from.send('site-b');
+    await receipt(from.outbound, id, signal);
+    expect(await from.context.deliveries.read(id)).toMatchObject({ receipt: 'waived' });
+    await to.poll();
+    await from.poll();
+    expect(await from.context.deliveries.read(id)).toMatchObject({ receipt: 'verified' });
+  } finally {
+    await trusting.close();
+  }
+});
 
 it('a receipt that comes by mail verifies the delivery, and nothing is owed for it', async () => {
   const id = await a.send('site-b');

@@ -137,7 +137,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
         ...records.overview,
         counts: {
           deliveries: count(
-            ['accepted', 'sent', 'acknowledged', 'verified', 'refused', 'parked'] as const,
+            ['accepted', 'sent', 'acknowledged', 'handed-over', 'verified', 'refused', 'parked'] as const,
             records.deliveries.map(deliveryState),
           ),
           receptions: count(

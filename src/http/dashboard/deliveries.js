@@ -5,7 +5,7 @@ import { chip, empty, filterButton, lastError, more, road, roadHead, storyButton
 import { priorityChip, sendingBar, waitsForWindow, windowWords } from './sending.js';
 
 export const DELIVERY_STEPS = ['accepted', 'sent', 'acknowledged', 'verified'];
-const STATES = [...DELIVERY_STEPS, 'parked', 'refused'];
+const STATES = [...DELIVERY_STEPS, 'handed-over', 'parked', 'refused'];
 const STOPPED = new Set(['parked', 'refused']);
 
 /** `filter` is a state, or undefined for all. */
@@ -88,10 +88,11 @@ function deliveryRow(record) {
 }
 
 export function deliveryRoad(record) {
-  const word = STOPPED.has(record.state) ? carriageWord(record) : record.state;
+  const isStopped = STOPPED.has(record.state) || record.state === 'handed-over';
+  const word = isStopped ? carriageWord(record) : record.state;
   return road(DELIVERY_STEPS, DELIVERY_STEPS.indexOf(word), {
     tone: TONES[record.state],
-    moving: !STOPPED.has(record.state) && !waitsForWindow(record),
+    moving: !isStopped && !waitsForWindow(record),
     word: record.state,
   });
 }
@@ -116,6 +117,7 @@ export function whyDelivery(record) {
       : 'Sent again under another id';
   }
   if (record.state === 'verified') return 'In their PACS; receipt checked';
+  if (record.state === 'handed-over') return 'Handed over; their software sends no receipts';
   if (waitsForWindow(record)) return windowWords(record);
   if (record.lastError !== undefined) return lastError(record.lastError);
   if (record.state === 'sent') return 'The last byte has left; waits for their answer';

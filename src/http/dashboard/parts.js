@@ -5,6 +5,7 @@ import { age } from './format.js';
 /** State → tone; a state that is not listed is on its way. */
 export const TONES = {
   verified: 'good',
+  'handed-over': 'good',
   confirmed: 'good',
   delivered: 'good',
   stored: 'good',

@@ -192,6 +192,7 @@ function deliveryWords({ peerName, via }) {
       via === undefined
         ? `Acknowledged: durable at ${peerName}`
         : `Acknowledged: whole at ${via}, where ${peerName} takes it`,
+    waived: 'Handed over: their software sends no receipts, so nothing proves that their PACS has it',
     verified: 'Verified: in their PACS, and the receipt matches what was sent',
     refused: `Refused by ${peerName}`,
     parked: 'Parked: waits for a person',

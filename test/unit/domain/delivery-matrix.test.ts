@@ -36,6 +36,7 @@ const EVENTS: Readonly<Record<DeliveryEvent['type'], DeliveryEvent>> = {
   sent: { type: 'sent' },
   acknowledged: { type: 'acknowledged' },
   verified: { type: 'verified' },
+  waived: { type: 'waived' },
   refused: { type: 'refused', code: 'X', message: 'x' },
   failed: { type: 'failed', error: { ...PARKING, attempt: 1 } },
   parked: { type: 'parked', parking: PARKING },
@@ -53,6 +54,7 @@ const STATES: Readonly<Record<string, Delivery>> = {
   acknowledged: through('packed', 'sealed', 'sent', 'acknowledged'),
   verified: through('packed', 'sealed', 'acknowledged', 'verified'),
   refused: through('packed', 'sealed', 'acknowledged', 'refused'),
+  'handed-over': through('packed', 'sealed', 'acknowledged', 'waived'),
   withdrawn: through('packed', 'sealed', 'withdrawn'),
   parked: through('packed', 'parked'),
 };
@@ -63,8 +65,10 @@ const LEGAL: Readonly<Record<string, readonly DeliveryEvent['type'][]>> = {
   packed: ['packed', 'sealed', 'failed', 'parked'],
   sealed: ['sent', 'acknowledged', 'withdrawn', 'verified', 'refused', 'failed', 'parked'],
   sent: ['sent', 'acknowledged', 'withdrawn', 'verified', 'refused', 'failed', 'parked'],
-  acknowledged: ['verified', 'refused', 'failed', 'parked', 'retried'],
+  acknowledged: ['verified', 'waived', 'refused', 'failed', 'parked', 'retried'],
   verified: ['verified', 'failed', 'parked'],
+  // None is expected; one that comes after all counts.
+  'handed-over': ['verified', 'refused', 'failed', 'parked'],
   // The other site may mend the cause, and then say that it has the study after all.
   refused: ['verified', 'refused', 'failed', 'parked'],
   // What we took for lost may have arrived all the same.
@@ -91,6 +95,7 @@ it.each([
   ['sent', 'sent', 'ship'],
   ['acknowledged', 'acknowledged', 'receipt'],
   ['verified', 'verified', undefined],
+  ['handed-over', 'handed-over', undefined],
   ['refused', 'refused', undefined],
   ['withdrawn', 'accepted', 'seal'],
   ['parked', 'parked', undefined],
