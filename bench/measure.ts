@@ -1,6 +1,7 @@
 /** Turns, medians, and the table that every benchmark prints and keeps in RESULTS.md. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
@@ -67,6 +68,19 @@ export const TABLE_HEAD = [
   '| what | who | MB/s, median | range | peak RSS, MiB | ours ÷ this |',
   '|---|---|---|---|---|---|',
 ];
+
+/**
+ * On a virtual machine, memory that was free for a while must first be given back by its host, and whoever writes the
+ * first file pays for that, several times over: so nobody's file is the first.
+ */
+export async function warmMemory(folder: string, bytes: number): Promise<void> {
+  const path = join(folder, 'warm');
+  const piece = Buffer.alloc(1 << 20);
+  const file = await open(path, 'w');
+  for (let at = 0; at < bytes; at += piece.length) await file.write(piece);
+  await file.close();
+  await rm(path);
+}
 
 /** Prints a section and puts it into bench/RESULTS.md in place of the one with the same title. */
 export function keep(title: string, note: string, lines: readonly string[]): void {

@@ -7,7 +7,7 @@ import { execFile, fork, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -18,7 +18,7 @@ import { archiveName } from '../src/transport/exchange-names.js';
 import { makeSealedEnvelope } from '../test/conformance/sealed-envelopes.js';
 import { makeCertificate } from '../test/support/certificates.js';
 import { startFtpServer } from '../test/support/ftp-servers.js';
-import { compare, keep, type Measured, TABLE_HEAD } from './measure.js';
+import { compare, keep, type Measured, TABLE_HEAD, warmMemory } from './measure.js';
 import type { ChildResult, ChildTask } from './transfer-child.js';
 
 const BYTES = Number(process.env['BENCH_BYTES'] ?? 1024 ** 3);
@@ -80,7 +80,7 @@ try {
       const upload = await compare(
         {
           title: 'FTPS upload',
-          before: warmUp,
+          before: () => warmMemory(root, 2 * BYTES),
           megabytes,
           goal: GOAL,
           contestants: [
@@ -119,7 +119,7 @@ try {
               name: 'drawbridge',
               run: async () => {
                 await bring();
-                await warmUp();
+                await warmMemory(root, 2 * BYTES);
                 return ours('take');
               },
             },
@@ -127,7 +127,7 @@ try {
               name: 'lftp',
               run: async () => {
                 await bring();
-                await warmUp();
+                await warmMemory(root, 2 * BYTES);
                 const { seconds: idle } = await lftp(`get -O ${root}/got /box/empty`);
                 const { seconds } = await lftp(`get -O ${root}/got /box/${archiveName(envelope.id)}`);
                 await rm(join(root, 'got', archiveName(envelope.id)));
@@ -159,7 +159,7 @@ try {
       return await compare(
         {
           title: 'HTTPS put',
-          before: warmUp,
+          before: () => warmMemory(root, 2 * BYTES),
           megabytes,
           goal: GOAL,
           contestants: [
@@ -194,19 +194,6 @@ try {
   }
 } finally {
   await rm(root, { recursive: true, force: true });
-}
-
-/**
- * On a virtual machine, memory that was free for a while must first be given back by its host, and whoever writes the
- * first file pays for that: so nobody's file is the first.
- */
-async function warmUp(): Promise<void> {
-  const path = join(root, 'warm');
-  const piece = Buffer.alloc(1 << 20);
-  const file = await open(path, 'w');
-  for (let at = 0; at < 2 * BYTES; at += piece.length) await file.write(piece);
-  await file.close();
-  await rm(path);
 }
 
 async function timed(command: string, args: readonly string[]): Promise<Measured> {

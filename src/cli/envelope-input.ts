@@ -32,6 +32,9 @@ export async function openEnvelopeInput(
   const kind = await stat(path).catch((cause: unknown) => {
     throw new GatewayError('ENVELOPE_NOT_FOUND', `there is no envelope ${path}`, { cause });
   });
+  // A pipe would be waited at, a device read for ever.
+  if (!kind.isDirectory() && !kind.isFile())
+    throw new GatewayError('MEDIA_TYPE_UNSUPPORTED', `expected a folder or a file: ${path}`);
   const mediaType = kind.isDirectory() ? undefined : detectMediaType(await readHead(path));
   const limits = { maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES };
   const folder = join(scratch, 'envelope');

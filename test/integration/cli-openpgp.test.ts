@@ -187,4 +187,18 @@ describeWith('gnupg', 'OpenPGP on the command line', () => {
       expect([refused.opened['code'], refused.names]).toEqual([code, []]);
     }
   });
+
+  it('inspect tells what a message holds, signed by whomever, and says what it needs for that', async () => {
+    const made = await seal('--openpgp', ourFingerprint, '--gnupg-home', home());
+    const path = String(made['path']);
+    expect(await drawbridgeJson('inspect', path)).toMatchObject({ ok: false, code: 'REQUEST_INVALID' });
+    const told = await drawbridgeJson('inspect', path, '--gnupg-home', home());
+    expect(told).toMatchObject({ ok: true, id: made['id'], sealed: false });
+  });
+
+  it('a pipe is no envelope, and is not waited at', async () => {
+    const pipe = join(root, 'pipe');
+    await runProcess({ command: 'mkfifo', args: [pipe] });
+    expect(await drawbridgeJson('inspect', pipe)).toMatchObject({ code: 'MEDIA_TYPE_UNSUPPORTED' });
+  });
 });
