@@ -270,12 +270,8 @@ function pinned(vector: Vector): Trust {
   return { kind: 'pinned', keys: pinnedKeys(vector) };
 }
 
-function unsigned({ keys }: Vector): Trust {
-  const raw = keys.jws_public_key;
-  return {
-    kind: 'allow-unsigned',
-    ...(raw === undefined ? {} : { keys: [ed25519PublicKey(fromBase64(raw))] }),
-  };
+function unsigned(vector: Vector): Trust {
+  return { kind: 'allow-unsigned', keys: pinnedKeys(vector) };
 }
 
 function diskStaging(out: string): Pick<OpenRequest, 'stage'> {

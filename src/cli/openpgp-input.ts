@@ -93,5 +93,11 @@ export function assertNoOpenpgpSigner({ openpgpSigner }: Pick<OpenpgpOptions, 'o
 /** What the signatures within say, or that over all of it. */
 export function withOpenpgp<T extends object>({ openpgpSigner }: Vouched, verdict: T): T {
   if (openpgpSigner === undefined) return verdict;
-  return { ...verdict, signedBy: `OpenPGP ${openpgpSigner}`, payloadCovered: true, manifestCovered: true };
+  return {
+    ...verdict,
+    signedBy: `OpenPGP ${openpgpSigner}`,
+    isPinned: true,
+    payloadCovered: true,
+    manifestCovered: true,
+  };
 }

@@ -108,11 +108,26 @@ export async function verifyEnvelope(request: VerifyRequest): Promise<EnvelopeFi
     checks,
     source,
     manifest,
-    ...(verdict === undefined ? {} : { verdict }),
+    ...(verdict === undefined
+      ? {}
+      : { verdict: opened === undefined ? verdict : withOpenpgp(source, asOpened(verdict, opened)) }),
     ...(opened === undefined ? {} : { opened }),
     ...(custody === undefined ? {} : { custody }),
     ...(receipt === undefined ? {} : { receipt }),
     ...(attestation === undefined ? {} : { attestation }),
+  };
+}
+
+/** What a look at the payload itself has left of the signature's worth. */
+function asOpened(verdict: SignatureVerdict, opened: OpenedEnvelope): SignatureVerdict {
+  const { signedBy: _, ...rest } = verdict;
+  const { signedBy, isPinned, payloadCovered, manifestCovered } = opened;
+  return {
+    ...rest,
+    ...(signedBy === undefined ? {} : { signedBy }),
+    isPinned,
+    payloadCovered,
+    manifestCovered,
   };
 }
 

@@ -160,7 +160,7 @@ export const CODES = {
   SIGNER_NOT_PINNED: row(
     'permanent',
     'the envelope is signed by a key that is not pinned for this sender, or is not signed',
-    'compare the fingerprint with the sender by telephone, then pin it in peers',
+    'ask the sender by telephone whether they changed their keys, and compare the fingerprint; then `drawbridge peers accept`, or pair again; for a peer of the config, correct its keys there',
   ),
   RECIPIENT_MISMATCH: row(
     'permanent',

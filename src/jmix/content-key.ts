@@ -121,11 +121,12 @@ export async function unwrapContentKey(
   recipientKeys: readonly KeyObject[],
 ): Promise<Buffer> {
   for (const key of recipientKeys) {
-    const recipient = jwe.recipients[kids.indexOf(jwkThumbprint(key))];
-    if (recipient === undefined) continue;
-    const contentKey = await unwrapFor(key, { ...jwe, recipients: [recipient] });
-    if (secretThumbprint(contentKey) !== thumbprint) throw decryptFailed();
-    return contentKey;
+    const kid = jwkThumbprint(key);
+    // A name that stands there twice keeps nobody out: whichever entry is ours opens.
+    for (const recipient of jwe.recipients.filter((_, index) => kids[index] === kid)) {
+      const contentKey = await unwrapFor(key, { ...jwe, recipients: [recipient] });
+      if (contentKey !== undefined && secretThumbprint(contentKey) === thumbprint) return contentKey;
+    }
   }
   throw decryptFailed();
 }
@@ -160,7 +161,8 @@ function kidOf(entry: JsonValue): string {
   return kid;
 }
 
-async function unwrapFor(key: KeyObject, jwe: GeneralJWE): Promise<Buffer> {
+/** Undefined when it does not open: a sealed thing that does not says no more than that. */
+async function unwrapFor(key: KeyObject, jwe: GeneralJWE): Promise<Buffer | undefined> {
   try {
     const { plaintext } = await generalDecrypt(jwe, key, {
       keyManagementAlgorithms: [ALG],
@@ -168,11 +170,10 @@ async function unwrapFor(key: KeyObject, jwe: GeneralJWE): Promise<Buffer> {
     });
     const jwk = parseStrictObject(Buffer.from(plaintext), 'content key', CODE);
     const contentKey = bytesOf(jwk['k'], PAYLOAD_KEY_BYTES);
-    if (jwk['kty'] === 'oct') return contentKey;
+    return jwk['kty'] === 'oct' ? contentKey : undefined;
   } catch {
-    // Whatever it was: a sealed thing that does not open says no more than that.
+    return undefined;
   }
-  throw decryptFailed();
 }
 
 /** An object with these members, all of them and no others. */

@@ -80,10 +80,14 @@ export interface EnvelopeSource {
 
 /**
  * @param path the envelope folder
+ * @param options `inSpool`: the payload may also be an OpenPGP message; elsewhere such a file is none of ours
  * @throws ENVELOPE_MALFORMED when the manifest or the payload is missing, the payload is there twice, or a small file is
  *   too large; ARCHIVE_UNSAFE when something in it is neither file nor folder
  */
-export async function openEnvelopeFolder(path: string): Promise<EnvelopeSource> {
+export async function openEnvelopeFolder(
+  path: string,
+  { inSpool = false }: { readonly inSpool?: boolean } = {},
+): Promise<EnvelopeSource> {
   const manifest = await readDocument(path, MANIFEST_FILE);
   if (manifest === undefined) malformed(`${MANIFEST_FILE} is missing`);
   const jws = await readDocument(path, MANIFEST_JWS);
@@ -92,7 +96,7 @@ export async function openEnvelopeFolder(path: string): Promise<EnvelopeSource> 
     manifest,
     ...(jws === undefined ? {} : { jws }),
     ...(audit === undefined ? {} : { audit }),
-    payload: await findPayload(path),
+    payload: await findPayload(path, inSpool ? [...SEALED_PAYLOADS, OPENPGP_MESSAGE] : SEALED_PAYLOADS),
   };
 }
 
@@ -102,9 +106,9 @@ export function assertDocumentSize(name: string, sizeBytes: number): void {
   if (sizeBytes > maxBytes) malformed(`a document is ${sizeBytes} bytes, at most ${maxBytes} bytes are read`);
 }
 
-async function findPayload(path: string): Promise<SealedPayload | PlainPayload> {
+async function findPayload(path: string, names: readonly string[]): Promise<SealedPayload | PlainPayload> {
   const found: (SealedPayload | PlainPayload)[] = [];
-  for (const name of [...SEALED_PAYLOADS, OPENPGP_MESSAGE]) {
+  for (const name of names) {
     const file = await findFile(join(path, name));
     if (file === undefined) continue;
     const { sizeBytes } = file;

@@ -80,7 +80,7 @@ export function verifyCompactJws(jws: Buffer, keys: readonly KeyObject[]): Verif
     FINGERPRINT.test(kid) &&
     !keys.some((known) => isFingerprintOf(kid, known))
   ) {
-    throw new GatewayError('SIGNER_NOT_PINNED', 'JWS is signed by a key that is not pinned', {
+    throw new GatewayError('SIGNER_NOT_PINNED', `JWS is signed by ${kid}, which is not pinned`, {
       facts: { kid },
     });
   }

@@ -61,6 +61,8 @@ export interface OpenedEnvelope {
   readonly unknownMembers: readonly string[];
   /** Fingerprint of the key whose signature binds the payload. */
   readonly signedBy?: string;
+  /** Whether that key is one that the caller named. */
+  readonly isPinned: boolean;
   readonly payloadCovered: boolean;
   /** Whether every byte of the manifest, `extensions` included, is signed too. */
   readonly manifestCovered: boolean;
@@ -96,6 +98,7 @@ async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
   // it anew. Where unsigned envelopes are allowed, its word is taken for this as for everything else.
   if (request.age !== undefined) assertAge(manifest.timestampMs, request.age, request.nowMs);
   const payload = await open();
+  assertBound(request.trust, payload, verdict);
   const metadata = checkMetadata(payload, manifest);
   const filesList = checkFilesList(payload);
   if (payload.staging.problem !== undefined) throw payload.staging.problem;
@@ -118,7 +121,7 @@ async function openChecked(request: OpenRequest): Promise<OpenedEnvelope> {
       schema: conforms ? 'ok' : 'nonconforming',
     },
     unknownMembers,
-    ...coverageOf(verdict),
+    ...coverageOf(verdict, payload),
   };
 }
 
@@ -197,6 +200,27 @@ function dialectOf({ hkdfInfo, payloadHashRule }: OpenedPayload, manifest: Manif
   }).name;
 }
 
-function coverageOf({ signedBy, payloadCovered, manifestCovered }: SignatureVerdict) {
-  return { ...(signedBy === undefined ? {} : { signedBy }), payloadCovered, manifestCovered };
+/**
+ * A `tree-concat` hash says where no file ends: over a payload that is not sealed, whoever passes it on can join files, and
+ * part them, under the same hash and the same signature.
+ */
+function isLoose({ payloadHashRule, hkdfInfo }: OpenedPayload): boolean {
+  return hkdfInfo === undefined && payloadHashRule === 'tree-concat';
+}
+
+function assertBound(trust: Trust, payload: OpenedPayload, { payloadCovered }: SignatureVerdict): void {
+  if (trust.kind !== 'pinned' || !payloadCovered || !isLoose(payload)) return;
+  throw new GatewayError(
+    'SIGNER_NOT_PINNED',
+    'the payload is not sealed, and its signed hash binds no file: expected it sealed, or hashed as the specification says',
+  );
+}
+
+function coverageOf(
+  { signedBy, isPinned, payloadCovered, manifestCovered }: SignatureVerdict,
+  payload: OpenedPayload,
+): Pick<OpenedEnvelope, 'signedBy' | 'isPinned' | 'payloadCovered' | 'manifestCovered'> {
+  // The manifest is signed all the same; who signed the payload, nobody can say.
+  if (isLoose(payload)) return { isPinned: false, payloadCovered: false, manifestCovered };
+  return { ...(signedBy === undefined ? {} : { signedBy }), isPinned, payloadCovered, manifestCovered };
 }

@@ -21,7 +21,7 @@ export const JWS_MAX_BYTES = 2 * MANIFEST_MAX_BYTES;
 export type Trust =
   /** The keys pinned for this sender: what none of them signed is refused. */
   | { readonly kind: 'pinned'; readonly keys: readonly KeyObject[] }
-  /** Unsigned passes; what is signed must be good in itself. With `keys`, a JWS must be by one of them. */
+  /** Unsigned passes; what is signed must be good in itself. With `keys`, a JWS must be by one of them, and other assertions count for nothing. */
   | { readonly kind: 'allow-unsigned'; readonly keys?: readonly KeyObject[] };
 
 export interface SignatureChecks {
@@ -34,6 +34,8 @@ export interface SignatureVerdict {
   readonly checks: SignatureChecks;
   /** Fingerprint of the key that binds the payload. */
   readonly signedBy?: string;
+  /** Whether that key is one that the caller named: else anyone may have made it. */
+  readonly isPinned: boolean;
   /** Whether a verified signature binds id, time, parties, payload hash and encryption block, and so the payload. */
   readonly payloadCovered: boolean;
   /** Whether a verified signature binds every byte of the manifest, extensions included. */
@@ -65,7 +67,9 @@ export function verifySignatures(request: {
   const jws = verifyManifestJws(request, sender);
 
   const byJws = jws.form === 'valid:exact-bytes' && manifest.payloadHash !== undefined ? jws.key : undefined;
-  const byAssertion = sender !== undefined && coversEnvelope(sender, manifest) ? sender.key : undefined;
+  // Where the caller has named keys, another one's word counts no more than that of nobody.
+  const isHeard = sender !== undefined && (!isNarrow(trust) || isAmong(sender.key, trust.keys));
+  const byAssertion = isHeard && coversEnvelope(sender, manifest) ? sender.key : undefined;
   const key = byJws ?? byAssertion;
   if (key === undefined && trust.kind === 'pinned') {
     throw new GatewayError('SIGNER_NOT_PINNED', 'no signature by a pinned key binds the payload');
@@ -73,9 +77,15 @@ export function verifySignatures(request: {
   return {
     checks: { assertion: sender?.form ?? 'absent', jws: jws.form },
     ...(key === undefined ? {} : { signedBy: keyFingerprint(key) }),
+    isPinned: key !== undefined && isNarrow(trust),
     payloadCovered: key !== undefined,
     manifestCovered: jws.form === 'valid:exact-bytes',
   };
+}
+
+/** Whether the caller has said whose signatures count. */
+function isNarrow(trust: Trust): trust is Trust & { readonly keys: readonly KeyObject[] } {
+  return trust.kind === 'pinned' || (trust.keys !== undefined && trust.keys.length > 0);
 }
 
 /** All entities' assertions must hold; only the sender's speaks for the envelope. */
@@ -170,12 +180,21 @@ function beforeSealing(document: JsonObject): JsonObject {
   return { ...document, security: { ...rest, payload_hash: '' } };
 }
 
-function assertPinned(key: KeyObject, pinned: readonly KeyObject[]): void {
+function isAmong(key: KeyObject, keys: readonly KeyObject[]): boolean {
   const raw = rawPublicKey(key);
-  if (pinned.some((candidate) => rawPublicKey(candidate).equals(raw))) return;
-  throw new GatewayError('SIGNER_NOT_PINNED', 'the sender assertion is by a key that is not pinned', {
-    facts: { fingerprint: keyFingerprint(key) },
-  });
+  return keys.some((candidate) => rawPublicKey(candidate).equals(raw));
+}
+
+function assertPinned(key: KeyObject, pinned: readonly KeyObject[]): void {
+  if (isAmong(key, pinned)) return;
+  const fingerprint = keyFingerprint(key);
+  throw new GatewayError(
+    'SIGNER_NOT_PINNED',
+    `the sender assertion is by ${fingerprint}, which is not pinned`,
+    {
+      facts: { fingerprint },
+    },
+  );
 }
 
 function refuse(message: string): never {

@@ -27,7 +27,7 @@ export async function readSealedFolder(layout: Layout, id: EnvelopeId): Promise<
   if (!(await folderExists(folder))) return undefined;
   // Whoever gave it its name may have died before that was durable.
   await syncFolder(layout.sealed);
-  const source = await openEnvelopeFolder(folder);
+  const source = await openEnvelopeFolder(folder, { inSpool: true });
   const manifest = readManifest(source.manifest);
   const expiresAt = manifest.sender.assertion?.['expires_at'];
   const documents = [
