@@ -69,7 +69,7 @@ export function namedKey(ring: KeyRing, name: string): KeyGeneration {
   throw new GatewayError('REQUEST_INVALID', `there is no key ${name}; see \`drawbridge keys list\``);
 }
 
-function fingerprintOf({ key, purpose }: KeyGeneration): string {
+export function fingerprintOf({ key, purpose }: KeyGeneration): string {
   return keyFingerprint(parsePublicKey(key, purpose));
 }
 

@@ -12,10 +12,16 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { silentLog } from '../observe/log.js';
 import { createFileDurably } from '../spool/atomic.js';
 import { createLayout, type Layout } from '../spool/layout.js';
-import { type ChangeContext, retireKey, revokeKeys, rotateKeys } from '../trust/key-change.js';
+import { type ChangeContext, honouredKeys, retireKey, revokeKeys, rotateKeys } from '../trust/key-change.js';
 import { type Passphrase, passphraseFrom, readPassphrase } from '../trust/key-encryption.js';
 import { protectKeys } from '../trust/key-protection.js';
-import { announcementsAt, type KeyRing, newestRevision, readRing } from '../trust/key-ring.js';
+import {
+  announcementsAt,
+  type KeyGeneration,
+  type KeyRing,
+  newestRevision,
+  readRing,
+} from '../trust/key-ring.js';
 import {
   changeKeys,
   KEY_PURPOSES,
@@ -26,7 +32,7 @@ import {
 } from '../trust/key-store.js';
 import { readPeerBook } from '../trust/peer-book.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
-import { describeKeys, type KeyView, namedKey, viewKeys } from './key-view.js';
+import { describeKeys, fingerprintOf, type KeyView, namedKey, viewKeys } from './key-view.js';
 import { openpgpKeysCommand } from './openpgp-keys.js';
 import { type JsonOption, printResult } from './output.js';
 
@@ -98,23 +104,26 @@ export function keysCommand(): Command {
     .action(async (names: string[], options: Options) => {
       const own = open(options);
       let isSignerHit = false;
+      let before: readonly string[] = [];
       const ring = await change(own, (loaded) => {
         const named = names.map((name) => namedKey(loaded.ring, name));
         isSignerHit = named.some(({ purpose, state }) => purpose === 'signing' && state === 'present');
+        before = revokedKids(loaded.ring);
         return revokeKeys(
           loaded,
           named.map(({ kid }) => kid),
           own.context,
         );
       });
+      const named = names.map((name) => namedKey(ring, name).kid);
+      const added = revokedKids(ring).filter((kid) => !before.includes(kid));
       const peers = isSignerHit ? await peerIds(own) : [];
-      await report(
-        options,
-        own,
-        ring,
-        { revoked: names.map((name) => namedKey(ring, name).kid), pair_again: peers },
-        isSignerHit ? adviceAfterTheft(peers) : ['Partners learn of it with the next envelope or receipt.'],
-      );
+      await report(options, own, ring, { revoked: [...new Set([...named, ...added])], pair_again: peers }, [
+        ...(isSignerHit
+          ? adviceAfterTheft(peers)
+          : ['Partners learn of it with the next envelope or receipt.']),
+        ...adviceOnOlder(honouredKeys(ring, own.context.nowMs)),
+      ]);
     });
 
   verb(
@@ -219,6 +228,20 @@ async function peerIds({ settings, layout }: OwnKeys): Promise<readonly string[]
   const parts = { createFile: createFileDurably, clock: systemClock, log: silentLog };
   const book = await readPeerBook(settings, layout.trust, parts);
   return book.known().map(({ peer }) => peer.id);
+}
+
+function revokedKids({ generations }: KeyRing): readonly string[] {
+  return generations.filter(({ state }) => state === 'revoked').map(({ kid }) => kid);
+}
+
+/** @param honoured older encryption keys */
+function adviceOnOlder(honoured: readonly KeyGeneration[]): readonly string[] {
+  if (honoured.length === 0) return [];
+  return [
+    'Older encryption keys are still honoured. If somebody may have copied the key folder, they have these too:',
+    // Not by kid: one may begin like an option.
+    `  drawbridge keys revoke ${honoured.map(fingerprintOf).join(' ')}`,
+  ];
 }
 
 function adviceAfterTheft(peers: readonly string[]): readonly string[] {

@@ -59,14 +59,14 @@ function describe(
   const lines = [
     `${overview.site.name} (${overview.site.id}), Redis ${overview.redis.kind} ${overview.redis.up ? 'up' : 'away'}, ${formatBytes(overview.disk.freeBytes)} free`,
     `studies     ${studies.length === 0 ? 'none' : `${studies.length} waiting`}`,
-    `deliveries  ${counts(overview.counts.deliveries)}`,
-    `receptions  ${counts(overview.counts.receptions)}`,
+    `deliveries  ${counts(overview.counts.deliveries)}${tests(deliveries)}`,
+    `receptions  ${counts(overview.counts.receptions)}${tests(receptions)}`,
     ...overview.exchanges.map(describeExchange),
   ];
   const stuck = [...deliveries, ...receptions].filter(({ state }) => STUCK.includes(state));
   for (const record of stuck) {
     const reason =
-      record.parked ?? ('refusal' in record ? record.refusal : undefined) ?? quarantineOf(record);
+      quarantineOf(record) ?? ('refusal' in record ? record.refusal : undefined) ?? record.parked;
     lines.push(
       `${record.id}  ${contentOf(record)}${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
     );
@@ -81,6 +81,14 @@ function describe(
     );
   }
   return lines.join('\n');
+}
+
+/** They are no studies, so the counts leave them out. */
+function tests(records: readonly (DeliveryView | ReceptionView)[]): string {
+  const count = records.filter(
+    ({ purpose, state }) => purpose !== undefined && !STUCK.includes(state),
+  ).length;
+  return count === 0 ? '' : `; and ${count} pairing test${count === 1 ? '' : 's'}`;
 }
 
 function contentOf({ purpose }: DeliveryView | ReceptionView): string {

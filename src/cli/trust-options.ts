@@ -5,7 +5,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { headProblem, type PreamblePolicy } from '../dicom/instance-head.js';
+import { createHeadInspector, type PreamblePolicy } from '../dicom/instance-head.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { KnownKey } from '../jmix/custody.js';
 import { type AgeLimits, assertAge } from '../jmix/envelope-age.js';
@@ -100,7 +100,7 @@ export function assertAgeOf(options: TrustOptions, manifest: Manifest): void {
 
 /** What `openEnvelope` asks of each instance. */
 export function inspectorOf({ preamble }: TrustOptions) {
-  return (name: string, head: Buffer): GatewayError | undefined => headProblem(name, head, preamble);
+  return createHeadInspector(preamble);
 }
 
 /** `FILE` or `ID=FILE`; a file whose own name has a `=` in it comes first. */

@@ -144,6 +144,7 @@ function attestationJson({ provider, issuedAtMs, expiresAtMs, signedBy }: Attest
 function signatureJson(verdict: SignatureVerdict | undefined) {
   return {
     signed_by: verdict?.signedBy ?? null,
+    signer_pinned: verdict?.isPinned ?? false,
     payload_signed: verdict?.payloadCovered ?? false,
     manifest_signed: verdict?.manifestCovered ?? false,
   };
@@ -152,8 +153,9 @@ function signatureJson(verdict: SignatureVerdict | undefined) {
 function signatureLine(verdict: SignatureVerdict | undefined): string {
   if (verdict === undefined) return 'signature  NOT GOOD';
   if (verdict.signedBy === undefined) return 'signature  by nobody known: anyone may have made this';
+  const whose = verdict.isPinned ? '' : ', a key that was not given: anyone may have made it';
   const extent = verdict.manifestCovered ? 'the whole manifest and the payload' : 'the payload';
-  return `signature  good, by ${shortFingerprint(verdict.signedBy)}; covers ${extent}`;
+  return `signature  good, by ${shortFingerprint(verdict.signedBy)}${whose}; covers ${extent}`;
 }
 
 function custodyText(custody: Custody | undefined): readonly string[] {

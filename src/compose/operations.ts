@@ -100,8 +100,8 @@ export function createOperations(parts: OperationsParts): Operations {
         site: { id: outbound.site.id, name: outbound.site.name },
         nowMs: outbound.clock.now(),
         counts: {
-          deliveries: countBy(parts.deliveries.all(), deliveryState, DELIVERY_STATES),
-          receptions: countBy(receptions(), receptionState, RECEPTION_STATES),
+          deliveries: countBy(parts.deliveries.all().filter(isCounted), deliveryState, DELIVERY_STATES),
+          receptions: countBy(receptions().filter(isCounted), receptionState, RECEPTION_STATES),
           conflicts: [...outbound.studies.conflictCounts().values()].reduce((sum, count) => sum + count, 0),
         },
       };
@@ -178,6 +178,13 @@ const RECEPTION_STATES = [
   'parked',
 ] as const;
 
+/** The tests that follow a pairing are no studies, and count only where somebody has to look at them. */
+function isCounted(record: Delivery | Reception): boolean {
+  if (record.purpose === undefined) return true;
+  const state = 'carriage' in record ? deliveryState(record) : receptionState(record);
+  return state === 'parked' || state === 'refused' || state === 'quarantined';
+}
+
 function countBy<R, S extends string>(
   records: readonly R[],
   stateOf: (record: R) => S,
@@ -236,7 +243,9 @@ function deliveryAdvice({ outbound, exchangeTypeOf }: OperationsParts, record: D
   const error = record.parked ?? record.lastError;
   const via = outbound.peers.get(record.peerId)?.via;
   const type = via === undefined ? undefined : exchangeTypeOf(via);
-  if (error === undefined || type === undefined) return adviceFor(error?.code);
+  // At the other stages nothing has been said to the place between.
+  const isFromThere = error?.stage === 'ship' || error?.stage === 'receipt';
+  if (error === undefined || type === undefined || !isFromThere) return adviceFor(error?.code);
   return exchangeAdvice(type, error.code);
 }
 

@@ -20,6 +20,8 @@ export interface Peer {
   readonly via?: string;
   /** X25519 public key that studies for it are sealed to; absent for a peer that only sends to us. */
   readonly encryptionKey?: KeyObject;
+  /** The directory is asked for its keys; until it has told them, studies wait. */
+  readonly directory?: boolean;
   /** What studies for it are sealed as; `canon` when absent. */
   readonly dialect?: DialectName;
   /** `jmix` when absent; `openpgp`: the whole envelope goes as one OpenPGP message. */

@@ -42,7 +42,8 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
     else if (peer.via !== undefined) await mailReceipt(parts, peer, mail, signal);
   }
   await parts.receptions.update(id, (record) => {
-    if (outcomeDue(record) !== outcome) return record;
+    // What it was about may have given way to another envelope meanwhile.
+    if (outcomeDue(record) !== outcome || record.manifestSha256 !== reception.manifestSha256) return record;
     const event =
       outcome === 'stored' ? ({ type: 'confirmed' } as const) : ({ type: 'refusal-confirmed' } as const);
     return advanceReception(record, event, parts.clock.now());

@@ -5,7 +5,13 @@
  */
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isNamedAfterAnother, misnamed, unsafePreamble } from '../dicom/instance-head.js';
+import {
+  instanceTwice,
+  isNamedAfterAnother,
+  misnamed,
+  otherThanMeta,
+  unsafePreamble,
+} from '../dicom/instance-head.js';
 import { foreignPreamble, PREAMBLE_BYTES } from '../dicom/preamble.js';
 import { TAGS } from '../dicom/tags.js';
 import { parseUid, type Uid } from '../domain/uid.js';
@@ -50,7 +56,7 @@ export async function inspectInstances(
   for (const path of await filesUnder(join(folder, DICOM_FOLDER))) {
     signal.throwIfAborted();
     const instance = await inspectInstance(path, path.slice(folder.length + 1), preamble);
-    if (uids.has(instance.sopInstanceUid)) throw inconsistent('two files hold the same SOP Instance UID');
+    if (uids.has(instance.sopInstanceUid)) throw instanceTwice();
     uids.add(instance.sopInstanceUid);
     found.push(instance);
   }
@@ -68,7 +74,7 @@ async function inspectInstance(
     const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
     const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
     if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
-      throw inconsistent('file meta information and data set name different SOP instances');
+      throw otherThanMeta();
     }
     if (isNamedAfterAnother(file, sopInstanceUid)) throw misnamed();
     const isForeign = foreign !== undefined && preamble !== 'keep';

@@ -8,7 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
-import { isGatewayError } from '../errors/gateway-error.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { attestationOf } from '../jmix/assertion.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { announcementsOf } from '../jmix/extensions.js';
@@ -19,10 +19,13 @@ import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts, isHalted, MAX_ENTRIES } from './parts.js';
-import { tellRevoked } from './revoked-key.js';
+import { assertNotRevoked, tellRevoked } from './revoked-key.js';
 import { isOpenpgpMessage, openOpenpgp } from './unseal-openpgp.js';
 
-/** @throws what `openEnvelope` throws; SPOOL_WRITE_FAILED */
+/**
+ * @throws what `openEnvelope` throws; KEY_REVOKED; PEER_BUSY (fact `retryAfterMs`) when the sender's published keys were
+ *   read before the envelope came, and may not be asked for again yet; SPOOL_WRITE_FAILED
+ */
 export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
   if (reception?.progress === 'received' && !isHalted(reception)) {
@@ -69,8 +72,11 @@ async function openWithNewKeys(
   signal: AbortSignal,
 ): Promise<OpenedEnvelope> {
   const { id, senderId } = reception;
-  const source = await openEnvelopeFolder(parts.layout.inboxEnvelope(id));
-  const { extensions } = readManifest(source.manifest);
+  const source = await openEnvelopeFolder(parts.layout.inboxEnvelope(id), { inSpool: true });
+  const { extensions, sha256 } = readManifest(source.manifest);
+  if (sha256 !== reception.manifestSha256) {
+    throw new GatewayError('SPOOL_CORRUPT', 'the envelope in the inbox is not the one that was received');
+  }
   await parts.keyNews.learn(senderId, announcementsOf(extensions));
   if (isOpenpgpMessage(source)) {
     return openOpenpgp(parts, reception, signal, (within, trust) =>
@@ -81,10 +87,36 @@ async function openWithNewKeys(
     return await openInto(parts, staging, source, trustIn(parts, senderId), signal);
   } catch (error) {
     // Signatures are judged before anything is staged, so staging is still empty.
-    const isStranger = isGatewayError(error) && error.code === 'SIGNER_NOT_PINNED';
-    if (!isStranger || !(await parts.keyNews.ask(senderId, signal))) throw error;
-    return openInto(parts, staging, source, trustIn(parts, senderId), signal);
+    if (!isStranger(error)) throw error;
+    assertNotRevoked(error, source, parts.keyNews.revokedBy(senderId));
+    const answer = await parts.keyNews.ask(senderId, { sinceMs: dueSince(reception), signal });
+    if (answer === 'nothing') throw error;
+    try {
+      return await openInto(parts, staging, source, trustIn(parts, senderId), signal);
+    } catch (again) {
+      if (!isStranger(again)) throw again;
+      assertNotRevoked(again, source, parts.keyNews.revokedBy(senderId));
+      throw answer === 'learned' ? again : askedTooEarly(again, senderId, answer.retryAfterMs);
+    }
   }
+}
+
+function isStranger(error: unknown): error is GatewayError {
+  return isGatewayError(error) && error.code === 'SIGNER_NOT_PINNED';
+}
+
+/** When it came, or an operator last wanted it opened: what the sender publishes after that decides. */
+function dueSince({ steps, receivedAtMs }: Reception): number {
+  return steps.findLast(({ event }) => event === 'retried')?.atMs ?? receivedAtMs;
+}
+
+/** They may have changed their keys since, so this envelope is not to be judged yet. */
+function askedTooEarly(cause: GatewayError, senderId: string, retryAfterMs: number): GatewayError {
+  return new GatewayError(
+    'PEER_BUSY',
+    `signed by a key of ${senderId} that is not known yet; the keys that they publish were read before it came, and are read again in ${Math.ceil(retryAfterMs / 60_000)} min`,
+    { cause, facts: { retryAfterMs } },
+  );
 }
 
 async function openInto(

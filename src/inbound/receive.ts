@@ -2,7 +2,8 @@
  * receive: an archive, uploaded or fetched → the inbox. Commit point: the reception record, written when the envelope is durable
  * under its name; only then may the sender hear 201. What is checked here is what the sender can mend at once: the
  * archive, the manifest, the address. Signatures and payload are checked by `open`, and a failure there is told by a
- * refusal receipt.
+ * refusal receipt. One that failed there for want of a signature that counts makes room for another under its id
+ * (give-way.ts).
  */
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -19,11 +20,11 @@ import { classifyEnvelopeError } from '../jmix/classify.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
-import { AUDIT_FILE } from '../jmix/envelope-names.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { peekHead } from '../jmix/stream-head.js';
 import { classifyDiskError } from '../spool/atomic.js';
 import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
+import { givesWay, keepDocuments, replaceReception, setAside } from './give-way.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
 import { remind } from './remind.js';
 import { receiveOpenpgp } from './unseal-openpgp.js';
@@ -62,7 +63,7 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
     });
     try {
       await unpack(parts, upload, folder);
-      const source = await openEnvelopeFolder(folder);
+      const source = await openEnvelopeFolder(folder, { inSpool: true });
       const manifest = readManifest(source.manifest);
       assertAddressedTo(parts.site.id, manifest);
       if ('id' in upload.from && upload.from.id !== manifest.id) {
@@ -122,7 +123,8 @@ async function commit(
       if ('exchange' in from) await remind(parts, id);
       return { id, created: false };
     }
-    throw new GatewayError('ENVELOPE_EXISTS', 'another envelope was received before under this id');
+    if (!givesWay(known)) throw taken();
+    await setAside(parts, known);
   }
   const reception: Reception = {
     id,
@@ -141,11 +143,9 @@ async function commit(
   };
   try {
     await promoteFolder(parts.layout, folder, parts.layout.inboxEnvelope(id));
-    // Manifest and signature outlive the envelope: they are the custody chain's first link.
-    await parts.receptions.writeDocument(id, 'manifest.json', source.manifest);
-    if (source.jws !== undefined) await parts.receptions.writeDocument(id, 'manifest.jws', source.jws);
-    if (source.audit !== undefined) await parts.receptions.writeDocument(id, AUDIT_FILE, source.audit);
-    await parts.receptions.create(reception);
+    await keepDocuments(parts, id, source);
+    if (known === undefined) await parts.receptions.create(reception);
+    else if (!(await replaceReception(parts, known, reception))) throw taken();
   } catch (error) {
     throw isGatewayError(error) ? error : classifyDiskError(error);
   }
@@ -160,4 +160,8 @@ async function commit(
     parts.log.warn({ event: 'queue.add_failed', reception: id, reason: String(error) });
   });
   return { id, created: true };
+}
+
+function taken(): GatewayError {
+  return new GatewayError('ENVELOPE_EXISTS', 'another envelope was received before under this id');
 }

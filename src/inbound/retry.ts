@@ -2,8 +2,8 @@
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, receptionState } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { moveFolder } from '../spool/envelope-store.js';
 import { RECEIPT_DOCUMENTS } from './confirm.js';
+import { takeUpAgain } from './give-way.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 
 /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID when nothing of it waits for an operator */
@@ -15,7 +15,7 @@ export async function retryReception(parts: InboundParts, id: EnvelopeId): Promi
     throw new GatewayError('STATE_INVALID', `a reception that is ${state} needs no retry`);
   }
   if (reception.quarantined !== undefined) {
-    await moveFolder(parts.layout.quarantinedEnvelope(id), parts.layout.inboxEnvelope(id));
+    await takeUpAgain(parts, reception);
   }
   // The next refusal, if there is one, has a reason of its own.
   await parts.receptions.removeDocument(id, RECEIPT_DOCUMENTS.refused);

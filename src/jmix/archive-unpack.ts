@@ -1,7 +1,8 @@
 /**
  * Takes an envelope archive from outside apart into a folder of the caller's: tar and tar.gz as they stream in, zip by
  * way of a scratch file (archive-zip.ts). The files lie at top level or under exactly one folder. Only names that an
- * envelope has are taken; everything else refuses the whole archive. Decides nothing about what is in the files.
+ * envelope has are taken; others are passed over, as in a folder, but for those that another reader could take for an
+ * envelope's. Every rule of names, links and limits is for them too. Decides nothing about what is in the files.
  */
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -13,9 +14,9 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type { ArchiveMediaType } from './archive-media-type.js';
 import { type ArchiveEntry, readZip } from './archive-zip.js';
 import { classifyEnvelopeError } from './classify.js';
-import { createNameRegister } from './entry-name.js';
+import { createNameRegister, foldName } from './entry-name.js';
 import { assertDocumentSize } from './envelope-folder.js';
-import { ENVELOPE_FILES, MANIFEST_FILE, PLAIN_PAYLOAD, README_FILE } from './envelope-names.js';
+import { ENVELOPE_FILES, MANIFEST_FILE, OPENPGP_MESSAGE, PLAIN_PAYLOAD } from './envelope-names.js';
 import { pipeInto } from './pipe-into.js';
 import { readTar } from './tar-reader.js';
 
@@ -40,7 +41,7 @@ export interface UnpackOptions {
  * stream open, so that a server can still answer on its connection; an abort destroys it.
  * @returns the paths of the files written
  * @throws ENVELOPE_MALFORMED when it is no whole archive, or has no manifest, or two, or a document that is too large;
- *   ARCHIVE_UNSAFE on links, odd names and names that an envelope does not have; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
+ *   ARCHIVE_UNSAFE on links, odd names and names that could be a second envelope's; ENVELOPE_TOO_LARGE above the limits; MEDIA_TYPE_UNSUPPORTED;
  *   SPOOL_WRITE_FAILED; CANCELLED on abort
  */
 export async function unpackEnvelopeArchive(
@@ -51,7 +52,8 @@ export async function unpackEnvelopeArchive(
   options: UnpackOptions = {},
 ): Promise<readonly string[]> {
   const written: string[] = [];
-  const names = createNameRegister();
+  // readTar keeps one of its own.
+  const names = mediaType === 'application/zip' ? createNameRegister() : undefined;
   const folder = createTopFolder();
   let hasManifest = false;
   // Wakes a wait for a sender that has gone silent.
@@ -59,14 +61,12 @@ export async function unpackEnvelopeArchive(
   try {
     for await (const entry of entriesOf(source, mediaType, limits, options)) {
       options.signal?.throwIfAborted();
-      const name = folder.inside(entry.name, entry.kind);
-      if (name === undefined || name === README_FILE) continue;
+      if (entry.kind === 'folder') names?.addFolder(entry.name);
+      else names?.addFile(entry.name);
+      const name = folder.inside(entry.name);
+      if (name === undefined) continue;
       assertEnvelopeName(name, entry.kind);
-      if (entry.kind === 'folder') {
-        names.addFolder(name);
-        continue;
-      }
-      names.addFile(name);
+      if (entry.kind === 'folder') continue;
       // Before a byte of it is written: a manifest of gigabytes is no manifest.
       assertDocumentSize(name, entry.sizeBytes);
       hasManifest ||= name === MANIFEST_FILE;
@@ -150,30 +150,36 @@ async function* withLimit(source: Readable, maxBytes: number): AsyncGenerator<Bu
 }
 
 /**
- * Files at top level, or all under one folder of any name; the first entry decides which. An entry elsewhere would make
- * it two envelopes in one, of which every reader could pick another.
+ * Files at top level, or all under one folder of any name; the first that has an envelope's name decides which. One
+ * elsewhere would make it two envelopes in one, of which every reader could pick another.
  */
 function createTopFolder() {
   let top: string | undefined;
   return {
-    /** The name inside the envelope; undefined for the top folder itself. */
-    inside(name: string, kind: ArchiveEntry['kind']): string | undefined {
-      const [first, ...rest] = name.split('/');
-      top ??= isEnvelopeName(first ?? '') ? '' : (first ?? '');
-      if (top === '') return name;
-      if (first !== top || (rest.length === 0 && kind === 'file')) {
-        throw new GatewayError(
-          'ARCHIVE_UNSAFE',
-          'the archive is not unpacked: an entry lies outside the envelope',
-        );
+    /** The name inside the envelope; undefined for what is none of it. */
+    inside(name: string): string | undefined {
+      const segments = name.split('/');
+      const depth = segments[0] === MAC_FOLDER ? -1 : segments.slice(0, 2).findIndex(isReserved);
+      if (depth < 0) {
+        if (segments.some((segment) => foldName(segment) === MANIFEST_FILE)) unsafe('it holds two envelopes');
+        return undefined;
       }
-      return rest.length === 0 ? undefined : rest.join('/');
+      const root = segments.slice(0, depth).join('/');
+      top ??= root;
+      if (root !== top) unsafe('an entry lies outside the envelope');
+      return segments.slice(depth).join('/');
     },
   };
 }
 
-function isEnvelopeName(first: string): boolean {
-  return ENVELOPE_FILES.includes(first) || first === PLAIN_PAYLOAD || first === README_FILE;
+/** What macOS puts beside the files that it zips, under the same names. */
+const MAC_FOLDER = '__MACOSX';
+
+const RESERVED = new Set([...ENVELOPE_FILES, OPENPGP_MESSAGE, PLAIN_PAYLOAD]);
+
+/** Whether some disk takes it for one of the names that mean something in an envelope. */
+function isReserved(segment: string): boolean {
+  return RESERVED.has(foldName(segment));
 }
 
 function assertEnvelopeName(name: string, kind: ArchiveEntry['kind']): void {
@@ -181,9 +187,9 @@ function assertEnvelopeName(name: string, kind: ArchiveEntry['kind']): void {
     kind === 'file'
       ? ENVELOPE_FILES.includes(name) || name.startsWith(`${PLAIN_PAYLOAD}/`)
       : `${name}/`.startsWith(`${PLAIN_PAYLOAD}/`);
-  if (isKnown) return;
-  throw new GatewayError(
-    'ARCHIVE_UNSAFE',
-    'the archive is not unpacked: it holds a name that no envelope has',
-  );
+  if (!isKnown) unsafe('it holds a name that could be taken for one of an envelope');
+}
+
+function unsafe(message: string): never {
+  throw new GatewayError('ARCHIVE_UNSAFE', `the archive is not unpacked: ${message}`);
 }

@@ -92,20 +92,21 @@ export function createNameRegister(): NameRegister {
   };
   return {
     addFile(name) {
-      const folded = fold(name);
+      const folded = foldName(name);
       addFolders(folded);
       if (kinds.has(folded)) unsafe('a name stands twice in the archive');
       note(folded, 'file');
     },
     addFolder(name) {
-      const folded = fold(name);
+      const folded = foldName(name);
       addFolders(folded);
       addFolder(folded);
     },
   };
 }
 
-function fold(name: string): string {
+/** The form in which equal names are the same text. */
+export function foldName(name: string): string {
   if (PLAIN_NAME.test(name)) return name;
   // Upper case first: some letters have several lower-case forms, and only one upper-case form.
   const folded = name.replace(IGNORED, '').normalize('NFKC').toUpperCase().toLowerCase().normalize('NFC');

@@ -94,6 +94,18 @@ export function assertFilesListHolds(listed: readonly ListedFile[], files: reado
   }
 }
 
+/**
+ * Whether the payload has what it must: files.json where there is anything under files/ (JMIX files), and the report that
+ * metadata.json names. Writers in the field leave out either, so a payload without is opened, and said not to conform.
+ * @param report the name in metadata.json; jmix-php writes an empty one where there is none, and else the path on its
+ *   own disk, which names nothing here and is not held against it
+ */
+export function isComplete(files: readonly FileEntry[], report = ''): boolean {
+  const has = (name: string): boolean => files.some(({ file }) => file === name);
+  if (report !== '' && !report.startsWith('/') && !has(report)) return false;
+  return has(FILES_LIST) || !files.some(({ file }) => file.startsWith('files/'));
+}
+
 /** From a value that conforms to the schema. */
 function parseEntry(value: JsonValue): ListedFile {
   const entry = isJsonObject(value) ? value : {};

@@ -12,6 +12,10 @@ import { isJsonObject, type JsonObject, type JsonValue, parseStrictObject } from
 
 export const METADATA_FILE = 'metadata.json';
 
+/** It names one study and its series, and no instances. */
+export const METADATA_MAX_BYTES = 8 * 1024 * 1024;
+const MAX_VALUES = 200_000;
+
 export interface HumanName {
   readonly family?: string;
   readonly given?: readonly string[];
@@ -61,7 +65,10 @@ export interface ParsedMetadata {
   /** As far as the document says; of jmix-js documents, translated. */
   readonly model: JmixMetadata;
   readonly document: JsonObject;
-  /** Whether the document conforms to the published schema, unknown members apart; only jmix-js may be read without. */
+  /**
+   * Whether the document conforms to the published schema, unknown members apart, and once opened its payload has all
+   * files that it must; only jmix-js may be read without the schema.
+   */
   readonly conforms: boolean;
   /** As unknown-members.ts names them; of jmix-js documents, which have no schema, none. */
   readonly unknownMembers: readonly string[];
@@ -107,7 +114,7 @@ export function formatMetadata(
  * @throws METADATA_INVALID when it is not strict JSON or, but for `js`, does not conform to the published schema
  */
 export function readMetadata(bytes: Buffer, keys: Dialect['manifestKeys']): ParsedMetadata {
-  const document = parseStrictObject(bytes, METADATA_FILE, 'METADATA_INVALID');
+  const document = parseStrictObject(bytes, METADATA_FILE, 'METADATA_INVALID', MAX_VALUES);
   if (keys === 'js') {
     return {
       model: fromJsDocument(document),

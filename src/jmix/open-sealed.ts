@@ -99,7 +99,7 @@ async function stageTar(
     return ranges;
   } catch (error) {
     // The caller clears the staging next: nothing may still be on its way there.
-    await staging.settle().catch(() => undefined);
+    await staging.abandon().catch(() => undefined);
     if (isGatewayError(error) && ARCHIVE_CODES.includes(error.code)) await drain(tar);
     throw error;
   } finally {

@@ -15,6 +15,7 @@ import {
   assertFilesListHolds,
   FILES_LIST,
   type FileEntry,
+  isComplete,
   type ParsedFilesList,
   parseFilesList,
 } from './files-list.js';
@@ -167,7 +168,8 @@ function checkMetadata({ staging }: OpenedPayload, manifest: Manifest): ParsedMe
       'metadata.json belongs to another envelope than the manifest',
     );
   }
-  return metadata;
+  if (manifest.keys === 'js') return metadata;
+  return { ...metadata, conforms: isComplete(staging.files, metadata.model.report?.file) };
 }
 
 function checkFilesList({ staging }: OpenedPayload): ParsedFilesList | undefined {

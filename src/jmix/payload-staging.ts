@@ -5,28 +5,34 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
+import { sha256Hex } from './digest.js';
 import { FILES_LIST, type FileEntry } from './files-list.js';
-import { METADATA_FILE } from './metadata.js';
+import { METADATA_FILE, METADATA_MAX_BYTES } from './metadata.js';
 import { isPayloadFileName, isPayloadFolderName } from './payload-tar.js';
-import { pipeInto } from './pipe-into.js';
+import { pipeInto, writeInto } from './pipe-into.js';
 
 export interface PayloadLimits {
   /** Files and folders together. */
   readonly maxEntries: number;
   /** Sum of all files, in bytes. */
   readonly maxBytes: number;
-  /** metadata.json and files.json are read whole; 64 MiB each by default. */
+  /** metadata.json and files.json are read whole; 64 MiB by default, and 8 MiB for metadata.json in any case. */
   readonly maxDocumentBytes?: number;
 }
 
 /** Of each instance. */
-const INSPECTED_BYTES = 8 * 1024;
+const INSPECTED_BYTES = 64 * 1024;
 const INSTANCES = 'dicom/';
 
 /** What a sink for a staged file should take before it asks for patience: pieces come in some 256 KiB. */
 export const STAGED_AHEAD_BYTES = 1024 * 1024;
 
 const DEFAULT_MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+
+/** What costs less to be written at once than a stream does; payloads may be hundreds of thousands of such files. */
+const SMALL_FILE_BYTES = 64 * 1024;
+
+const NOTHING = Buffer.alloc(0);
 
 /** Files that may be on their way to the disk at once: closing and syncing one must not hold up the next. */
 const MAX_UNSETTLED_FILES = 8;
@@ -59,8 +65,14 @@ export interface PayloadStaging {
   addFile(name: string, sizeBytes: number, body: AsyncIterable<Buffer>): Promise<void>;
   /** Notes a folder; none is made. @throws ARCHIVE_UNSAFE when a payload must not hold it */
   addFolder(name: string): void;
-  /** Waits until every file is written and closed. @throws what the first sink that failed threw */
+  /**
+   * Stages the empty files, which wait for the end: an archive of nothing else costs its sender next to nothing, and is
+   * refused before one of them is made. Then waits until every file is written and closed.
+   * @throws what the first sink that failed threw
+   */
   settle(): Promise<void>;
+  /** Waits for what is on its way, and stages nothing more. @throws as `settle` */
+  abandon(): Promise<void>;
 }
 
 export function createPayloadStaging(target: StagingTarget): PayloadStaging {
@@ -69,12 +81,39 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
   const documents = new Map<string, Buffer>();
   const maxDocumentBytes = target.limits.maxDocumentBytes ?? DEFAULT_MAX_DOCUMENT_BYTES;
   const unsettled = new Set<Promise<void>>();
+  /** Still to be staged. */
+  const empty: string[] = [];
   const failures: unknown[] = [];
   let problem: GatewayError | undefined;
 
   const settleDownTo = async (count: number): Promise<void> => {
     while (unsettled.size > count) await Promise.race(unsettled);
     if (failures.length > 0) throw failures[0];
+  };
+
+  const noteUnsettled = (written: Promise<void>): void => {
+    const settled = written
+      .catch((error: unknown) => {
+        failures.push(error);
+      })
+      .finally(() => unsettled.delete(settled));
+    unsettled.add(settled);
+  };
+
+  const addSmallFile = async (
+    name: string,
+    sizeBytes: number,
+    body: AsyncIterable<Buffer>,
+  ): Promise<void> => {
+    const pieces: Buffer[] = [];
+    // Copied, because a source may use its buffer again.
+    if (sizeBytes > 0) for await (const piece of body) pieces.push(Buffer.from(piece));
+    const content = Buffer.concat(pieces);
+    files.push({ file: name, sha256: sha256Hex(content), sizeBytes });
+    if (name === METADATA_FILE || name === FILES_LIST) documents.set(name, content);
+    if (name.startsWith(INSTANCES)) problem ??= target.inspect?.(name, content);
+    if (sizeBytes === 0) empty.push(name);
+    else noteUnsettled(writeInto(content, await target.stage(name, sizeBytes), target.signal));
   };
 
   return {
@@ -87,13 +126,9 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
     async addFile(name, sizeBytes, body) {
       if (!isPayloadFileName(name)) unsafe('a file lies where a payload must have none');
       const isDocument = name === METADATA_FILE || name === FILES_LIST;
-      if (isDocument && sizeBytes > maxDocumentBytes) {
-        throw new GatewayError(
-          'ENVELOPE_TOO_LARGE',
-          `a document of the payload is ${sizeBytes} bytes, at most ${maxDocumentBytes} bytes are read`,
-        );
-      }
+      if (isDocument) assertDocumentFits(name, sizeBytes, maxDocumentBytes);
       await settleDownTo(MAX_UNSETTLED_FILES - 1);
+      if (sizeBytes <= SMALL_FILE_BYTES) return addSmallFile(name, sizeBytes, body);
       const hash = createHash('sha256');
       const kept: Buffer[] = [];
       const inspect = name.startsWith(INSTANCES) && problem === undefined ? target.inspect : undefined;
@@ -115,12 +150,7 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
       };
       const sink = await target.stage(name, sizeBytes);
       const written = pipeInto(tee(), sink, target.signal);
-      const settled = written
-        .catch((error: unknown) => {
-          failures.push(error);
-        })
-        .finally(() => unsettled.delete(settled));
-      unsettled.add(settled);
+      noteUnsettled(written);
       await Promise.race([bodyRead, written]);
       files.push({ file: name, sha256: hash.digest('hex'), sizeBytes });
       if (isDocument) documents.set(name, Buffer.concat(kept));
@@ -129,8 +159,24 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
       if (!isPayloadFolderName(name)) unsafe('a folder lies where a payload must have none');
       folders.push(name);
     },
-    settle: () => settleDownTo(0),
+    async settle() {
+      for (const name of empty.splice(0)) {
+        await settleDownTo(MAX_UNSETTLED_FILES - 1);
+        noteUnsettled(writeInto(NOTHING, await target.stage(name, 0), target.signal));
+      }
+      await settleDownTo(0);
+    },
+    abandon: () => settleDownTo(0),
   };
+}
+
+function assertDocumentFits(name: string, sizeBytes: number, maxDocumentBytes: number): void {
+  const maxBytes = name === METADATA_FILE ? Math.min(METADATA_MAX_BYTES, maxDocumentBytes) : maxDocumentBytes;
+  if (sizeBytes <= maxBytes) return;
+  throw new GatewayError(
+    'ENVELOPE_TOO_LARGE',
+    `a document of the payload is ${sizeBytes} bytes, at most ${maxBytes} bytes are read`,
+  );
 }
 
 function deferred(): { readonly promise: Promise<void>; resolve(): void } {

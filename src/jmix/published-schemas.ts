@@ -9,7 +9,7 @@ import addFormats from 'ajv-formats';
 import type { ErrorCode } from '../errors/codes.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { JsonObject, JsonValue } from './strict-json.js';
-import { unknownMembers } from './unknown-members.js';
+import { unknownMembers, unknownPlaces } from './unknown-members.js';
 
 export type SchemaName = 'manifest' | 'metadata' | 'files' | 'audit';
 
@@ -41,14 +41,15 @@ export function assertSchema(name: SchemaName, value: unknown, code: ErrorCode):
 
 /**
  * For what we read.
- * @returns the members that the published schema does not know, as `unknownMembers` names them
+ * @returns the members that the published schema does not know: of the manifest as `unknownMembers` names them, of
+ *   documents that may have been sealed as `unknownPlaces` does
  * @throws `code` when `value` does not conform otherwise
  */
 export function readBySchema(name: SchemaName, value: JsonValue, code: ErrorCode): readonly string[] {
   const { schema, validateKnown } = SCHEMAS[name];
   const problem = problemWith(validateKnown, value);
   if (problem !== undefined) throw nonconforming(name, problem, code);
-  return unknownMembers(schema, value);
+  return name === 'manifest' ? unknownMembers(schema, value) : unknownPlaces(schema, value);
 }
 
 function problemWith(validate: ValidateFunction, value: unknown): string | undefined {

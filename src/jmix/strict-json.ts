@@ -19,7 +19,7 @@ const MAX_DEPTH = 64;
  * Five times what a files.json of 100,000 files has. In memory a value is up to fifty times its two bytes of text, so the
  * size alone is no bound.
  */
-const MAX_VALUES = 2_000_000;
+const DEFAULT_MAX_VALUES = 2_000_000;
 
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
@@ -28,10 +28,16 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * @param what the document's name, for the message
+ * @param maxValues values of any kind, those inside others included
  * @throws `code` when the bytes are not strict JSON
  */
-export function parseStrictJson(bytes: Buffer, what: string, code: ErrorCode): JsonValue {
-  assertFewValues(bytes, what, code);
+export function parseStrictJson(
+  bytes: Buffer,
+  what: string,
+  code: ErrorCode,
+  maxValues = DEFAULT_MAX_VALUES,
+): JsonValue {
+  assertFewValues(bytes, what, code, maxValues);
   let value: JsonValue;
   let text: string;
   try {
@@ -45,9 +51,14 @@ export function parseStrictJson(bytes: Buffer, what: string, code: ErrorCode): J
   return value;
 }
 
-/** @throws `code` when the bytes are not a strict JSON object */
-export function parseStrictObject(bytes: Buffer, what: string, code: ErrorCode): JsonObject {
-  const value = parseStrictJson(bytes, what, code);
+/** As `parseStrictJson`. @throws `code` when the bytes are not a strict JSON object */
+export function parseStrictObject(
+  bytes: Buffer,
+  what: string,
+  code: ErrorCode,
+  maxValues?: number,
+): JsonObject {
+  const value = parseStrictJson(bytes, what, code, maxValues);
   if (isJsonObject(value)) return value;
   throw new GatewayError(code, `${what} is not a JSON object`);
 }
@@ -62,10 +73,10 @@ export function isJsonObject(value: unknown): value is JsonObject {
 }
 
 /** Each value but the first stands behind one of three characters; those inside strings count too. */
-function assertFewValues(bytes: Buffer, what: string, code: ErrorCode): void {
+function assertFewValues(bytes: Buffer, what: string, code: ErrorCode, maxValues: number): void {
   let values = 1;
   for (const byte of bytes) if (byte === 0x2c || byte === 0x5b || byte === 0x7b) values += 1;
-  if (values > MAX_VALUES) throw new GatewayError(code, `${what} has more than ${MAX_VALUES} values`);
+  if (values > maxValues) throw new GatewayError(code, `${what} has more than ${maxValues} values`);
 }
 
 /** Walks text that `JSON.parse` took, so only structure has to be recognised here, not syntax. */

@@ -123,7 +123,7 @@ async function readWithNewKeys(
   } catch (error) {
     const isStranger =
       isGatewayError(error) && isGatewayError(error.cause) && error.cause.code === 'SIGNER_NOT_PINNED';
-    if (!isStranger || !(await parts.keyNews.ask(peerId))) throw error;
+    if (!isStranger || (await parts.keyNews.ask(peerId)) !== 'learned') throw error;
     return read();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * An operator says: again. A parked delivery goes on where it stopped; one whose receipt does not come is sent again if
+ * An operator says: again. A parked delivery goes on where it stopped, under a new envelope id if the old one is taken; one whose receipt does not come is sent again if
  * it is not there any more. A refused one becomes a new delivery of the same frozen list to that peer alone, under a new
  * id, since the old envelope was judged; the new record names the one that it replaces.
  */
@@ -9,6 +9,7 @@ import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { openDelivery, readFrozenContent } from './complete-study.js';
 import type { OutboundParts } from './parts.js';
+import { withdraw } from './withdraw.js';
 
 /**
  * @returns the id of the delivery that goes on
@@ -21,6 +22,11 @@ export async function retryDelivery(parts: OutboundParts, id: EnvelopeId): Promi
   if (state === 'refused') return replaceDelivery(parts, delivery);
   if (state !== 'parked' && state !== 'acknowledged')
     throw new GatewayError('STATE_INVALID', `a delivery that is ${state} needs no retry`);
+  // Under its id the far side has another envelope, and will not take this one, however often it comes.
+  if (delivery.parked?.code === 'ENVELOPE_EXISTS') {
+    await withdraw(parts, delivery);
+    return id;
+  }
   const record = await parts.deliveries.update(id, (current) =>
     advanceDelivery(current, { type: 'retried' }, parts.clock.now()),
   );

@@ -25,7 +25,8 @@ import { sealForOpenpgp } from './seal-openpgp.js';
 /**
  * @param id of the envelope
  * @param peers at least one, all of the same dialect
- * @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when a peer has no encryption key, and what sealing throws
+ * @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when a peer has no encryption key, PEER_BUSY when
+ *   the directory may still tell it, and what sealing throws
  */
 export async function sealStudy(
   parts: OutboundParts,
@@ -73,9 +74,11 @@ export async function sealStudy(
   await sealToFolder(parts.layout, { ...contents, dialect: peer?.dialect ?? 'canon', recipients }, commit);
 }
 
-function recipientOf({ id, name, contact, encryptionKey }: Peer): Recipient {
+function recipientOf({ id, name, contact, encryptionKey, directory }: Peer): Recipient {
   if (encryptionKey === undefined) {
-    throw new GatewayError('PEER_REFUSED', `the peer ${id} has no encryption key in the config`);
+    throw directory === true
+      ? new GatewayError('PEER_BUSY', `the directory has not told the keys of ${id} yet`)
+      : new GatewayError('PEER_REFUSED', `no key of ${id} counts: pair again, or correct peers`);
   }
   return { entity: { id, name, contact }, key: encryptionKey };
 }

@@ -23,7 +23,7 @@ import { dueDelivery, type OutboundParts } from './parts.js';
 import { keepSealed, takeShare } from './seal-shared.js';
 import { sealStudy } from './seal-study.js';
 
-/** @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when the peer has no encryption key */
+/** @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED or PEER_BUSY when the peer has no encryption key */
 export async function seal(parts: OutboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const delivery = dueDelivery(await parts.deliveries.read(id), ['packed']);
   if (delivery !== undefined) {

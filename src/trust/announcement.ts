@@ -17,7 +17,8 @@ const ANNOUNCEMENT_TYPE = 'drawbridge-keys+jws';
 /** One is a few hundred bytes. */
 export const ANNOUNCEMENT_MAX_BYTES = 8 * 1024;
 const MAX_KEYS = 8;
-const MAX_REVOKED = 32;
+/** In one statement. */
+export const MAX_REVOKED = 32;
 
 const announcementSchema = z.object({
   version: z.literal(1),

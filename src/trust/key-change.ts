@@ -9,7 +9,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { GatewayError } from '../errors/gateway-error.js';
-import { signAnnouncement } from './announcement.js';
+import { MAX_REVOKED, signAnnouncement } from './announcement.js';
 import { generatePrivateKey, type KeyPurpose, parsePublicKey } from './key-files.js';
 import {
   type KeyGeneration,
@@ -78,7 +78,8 @@ export function retireKey(
 }
 
 /**
- * Declares keys to be in other hands. Where one is the present one, another takes its place.
+ * Declares keys to be in other hands. Where one is the present one, another takes its place. Where both present ones are,
+ * the whole folder was: the older encryption keys that are still honoured lay there too, and are revoked as well.
  * @returns undefined when all of them are revoked already
  * @throws REQUEST_INVALID when there is no such key
  */
@@ -88,7 +89,13 @@ export function revokeKeys(
   context: ChangeContext,
 ): KeyChange | undefined {
   const { ring } = loaded;
-  const hit = kids.map((kid) => find(ring, kid)).filter(({ state }) => state !== 'revoked');
+  const named = kids.map((kid) => find(ring, kid));
+  const isFolderHit = (['encryption', 'signing'] as const).every((purpose) =>
+    named.includes(presentOf(ring, purpose)),
+  );
+  const hit = [...new Set([...named, ...(isFolderHit ? honouredKeys(ring, context.nowMs) : [])])].filter(
+    ({ state }) => state !== 'revoked',
+  );
   if (hit.length === 0) return undefined;
   const signer = presentSigner(loaded);
   const isHit = ({ kid }: KeyGeneration) => hit.some((each) => each.kid === kid);
@@ -97,9 +104,11 @@ export function revokeKeys(
     context,
   );
   const isSignerHit = hit.some(({ purpose, state }) => purpose === 'signing' && state === 'present');
-  const told = hit
-    .filter(({ purpose, state }) => purpose === 'encryption' || state === 'present')
-    .map(({ kid }) => kid);
+  // The signer's own comes last: nothing that it says after that is believed.
+  const told = [
+    ...hit.filter(({ purpose }) => purpose === 'encryption'),
+    ...hit.filter(({ purpose, state }) => purpose === 'signing' && state === 'present'),
+  ].map(({ kid }) => kid);
   const own = hit.flatMap(({ purpose, state, revocation }) =>
     purpose === 'signing' && state === 'retired' && revocation !== undefined ? [revocation] : [],
   );
@@ -111,11 +120,20 @@ export function revokeKeys(
         ...current(ring, context),
         ...own.map((jws) => ({ jws, atMs: context.nowMs })),
         ...(isSignerHit || made.size === 0 ? [] : [announce(generations, [], signer, context)]),
-        ...(told.length === 0 ? [] : [forEver(announce([], told, signer, context))]),
+        ...chunksOf(told, MAX_REVOKED).map((each) => forEver(announce([], each, signer, context))),
       ],
     },
     made,
   };
+}
+
+/** Older encryption keys that still open what comes. */
+export function honouredKeys({ generations }: KeyRing, nowMs: number): readonly KeyGeneration[] {
+  return generations.filter((each) => stateAt(each, nowMs) === 'honoured');
+}
+
+function chunksOf(kids: readonly string[], size: number): readonly (readonly string[])[] {
+  return kids.length === 0 ? [] : [kids.slice(0, size), ...chunksOf(kids.slice(size), size)];
 }
 
 function find(ring: KeyRing, kid: string): KeyGeneration {

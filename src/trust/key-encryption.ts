@@ -7,7 +7,7 @@
  * Neither CBC nor the container is authenticated: that the right key came out, whoever reads it compares with its kid.
  */
 import { createCipheriv, createPrivateKey, type KeyObject, randomBytes, scrypt } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Settings } from '../config/settings.js';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -80,17 +80,19 @@ export function decryptPrivateKey(pem: string, passphrase: Buffer | undefined, w
   }
 }
 
-/** Gives the passphrase of our keys; undefined where none is set. @throws KEY_LOCKED */
+/** Gives the passphrase of our keys; undefined where none is set. @throws KEY_LOCKED, KEY_UNREADABLE */
 export type Passphrase = () => Promise<Buffer | undefined>;
 
 /**
  * The passphrase that `keys.passphraseFile` names. It is read anew each time, so that it can be changed while the bridge
- * runs; once it was read, the file may go, as secret stores have it that lend a file for the start alone.
+ * runs; once it was read, the file may go, as secret stores have it that lend a file for the start alone. A group may read
+ * it, since such stores often give it to one; it throws KEY_UNREADABLE when everybody can.
  */
 export function passphraseFrom({ passphraseFile }: Settings['keys']): Passphrase {
   let last: Buffer | undefined;
   return async () => {
     if (passphraseFile === undefined) return undefined;
+    await assertNotPublic(passphraseFile);
     try {
       last = await readPassphrase(passphraseFile, 'keys.passphraseFile');
     } catch (error) {
@@ -98,6 +100,15 @@ export function passphraseFrom({ passphraseFile }: Settings['keys']): Passphrase
     }
     return last;
   };
+}
+
+async function assertNotPublic(path: string): Promise<void> {
+  const mode = (await stat(path).catch(() => undefined))?.mode ?? 0;
+  if ((mode & 0o007) === 0) return;
+  throw new GatewayError(
+    'KEY_UNREADABLE',
+    `keys.passphraseFile must not be readable by everybody: ${path} has mode ${(mode & 0o777).toString(8)}, expected 600 or 640`,
+  );
 }
 
 /**

@@ -14,7 +14,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { rawPublicKey } from '../jmix/raw-keys.js';
 import type { Passphrase } from './key-encryption.js';
-import { type KeyPurpose, keyText, privateKeyText, readPrivateKey } from './key-files.js';
+import { checkExposure, type KeyPurpose, keyText, privateKeyText, readPrivateKey } from './key-files.js';
 import {
   formatRing,
   generationPath,
@@ -104,6 +104,11 @@ async function loadRevision(
       generations.push(generation);
     }
     return { ring: { version: 1, revision, generations, announcements: [] }, privateKeys };
+  }
+  // The copies are not read for their keys, but are as good for whoever steals them.
+  for (const purpose of KEY_PURPOSES) {
+    const path = presentPath(folder.path, purpose);
+    if (await exists(path)) await checkExposure(path);
   }
   const ring = await readRing(folder.path, revision);
   for (const generation of ring.generations.filter((each) => needsPrivateHalf(each, nowMs))) {

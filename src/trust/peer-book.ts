@@ -22,7 +22,7 @@ import type { CreateFile } from './site-keys.js';
 const DAY_MS = 24 * 3_600_000;
 const MINUTE_MS = 60_000;
 /** However many envelopes name a key that we do not know, their sender is asked no more often. */
-const ASK_EVERY_MS = 5 * MINUTE_MS;
+export const ASK_EVERY_MS = 5 * MINUTE_MS;
 
 export interface PeerBookParts {
   readonly createFile: CreateFile;

@@ -7,6 +7,8 @@
  *   date: for as long as an envelope that was on its way then would be taken.
  * - Studies are sealed to the newest encryption key that was announced, as long as the config (or the pairing) still
  *   names the key that it came instead of, or one of its line: whoever puts another key there is obeyed.
+ * - An encryption key that has a successor is never sealed to again, also when that successor was revoked: whoever stole
+ *   the one has the other too. Until a newer one is known, studies wait.
  * - A key that was revoked counts nowhere, not even in the config.
  */
 import type { PeerSettings } from '../config/settings.js';
@@ -139,14 +141,12 @@ function sealedTo(
 ): PeerKey | undefined {
   const line = learned.filter(({ purpose }) => purpose === 'encryption');
   // Of two of the same second, the one that was learned later.
-  const [newest] = line
-    .toReversed()
-    .filter(({ kid }) => !revoked.has(kid))
-    .sort((a, b) => b.issuedAtMs - a.issuedAtMs)
-    .map(toPeerKey);
+  const [last] = line.toReversed().sort((a, b) => b.issuedAtMs - a.issuedAtMs);
+  // Not the one before it, where it was revoked.
+  const newest = last === undefined || revoked.has(last.kid) ? undefined : toPeerKey(last);
   if (pinned === undefined || revoked.has(pinned.kid)) return newest;
   const isOfThisLine = line.some(({ kid, insteadOf }) => kid === pinned.kid || insteadOf === pinned.kid);
-  return isOfThisLine ? (newest ?? pinned) : pinned;
+  return isOfThisLine ? newest : pinned;
 }
 
 function toPeerKey({ kid, purpose, key, source, learnedAtMs }: LearnedKey): PeerKey {

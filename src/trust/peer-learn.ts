@@ -19,7 +19,7 @@ import { readStatement, type Statement } from './peer-statement.js';
 const MAX_STATEMENTS = 32;
 /** Kept for one peer, of keys, revocations and statements each; far above what years of rotation bring. */
 export const MAX_KEPT = 256;
-/** Offered at one time. */
+/** Offered at one time, of published keys and of those that a statement named each. */
 export const MAX_OFFERED = 16;
 
 export interface LearnContext extends KeyRules {
@@ -161,7 +161,7 @@ function apply(record: PeerRecord, statement: Statement, judged: PeerKeys, conte
 
 /** What a key names after it has named its successor, and nobody else vouches for. */
 function strayKeys(
-  { keys }: Statement,
+  { keys, by }: Statement,
   { superseded, revoked, offered }: PeerRecord,
   { known }: PeerKeys,
   { entry, nowMs }: LearnContext,
@@ -171,9 +171,10 @@ function strayKeys(
   const stray = keys.filter(({ kid }) => !known.has(kid) && !settled.has(kid));
   // Without another signing key it leads no second line: it is older than what came before it.
   if (!stray.some(({ purpose }) => purpose === 'signing')) return [];
+  const stated = offered.filter((each) => each.by !== undefined);
   return stray
-    .slice(0, Math.max(0, MAX_OFFERED - offered.length))
-    .map((key) => ({ ...key, firstSeenMs: nowMs }));
+    .slice(0, Math.max(0, MAX_OFFERED - stated.length))
+    .map((key) => ({ ...key, firstSeenMs: nowMs, by }));
 }
 
 /** Whether the line of announcements leads from the key `earlier` to the key `later`. */

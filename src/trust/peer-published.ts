@@ -26,6 +26,11 @@ export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnConte
     published: { askedAtMs: told.record.published?.askedAtMs ?? nowMs, cameAtMs: nowMs },
   };
 
+  // What a statement named waits for a person, whatever is published: it may be a thief's line.
+  const stated = next.offered.filter(
+    ({ kid, by }) => by !== undefined && !known.has(kid) && !revoked.has(kid),
+  );
+
   if (entry.jwks === 'tls') {
     const learned = strangers
       .slice(0, Math.max(0, MAX_KEPT - next.keys.length))
@@ -35,7 +40,7 @@ export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnConte
         ...next,
         keys: [...next.keys.filter(({ kid }) => !learned.some((each) => each.kid === kid)), ...learned],
         superseded: withdrawn(next, set, nowMs),
-        offered: [],
+        offered: stated.filter(({ kid }) => !learned.some((each) => each.kid === kid)),
       },
       news: [
         ...told.news,
@@ -46,7 +51,11 @@ export function learnKeySet(record: PeerRecord, set: KeySet, context: LearnConte
     };
   }
   const before = new Map(next.offered.map((each) => [each.kid, each]));
-  const offered = strangers.map((each) => before.get(each.kid) ?? { ...each, firstSeenMs: nowMs });
+  const published = strangers.filter(({ kid }) => !stated.some((each) => each.kid === kid));
+  const offered = [
+    ...stated,
+    ...published.map((each) => before.get(each.kid) ?? { ...each, firstSeenMs: nowMs }),
+  ];
   return {
     record: { ...next, offered },
     news: [
@@ -98,7 +107,8 @@ function learnedFrom(
     key,
     source,
     learnedAtMs: context.nowMs,
-    issuedAtMs: context.nowMs,
+    // Newer than what was announced before, also by a clock that is ahead of ours.
+    issuedAtMs: Math.max(context.nowMs, ...record.keys.map(({ issuedAtMs }) => issuedAtMs)),
     ...(isReplacing && encryption !== undefined ? { insteadOf: encryption.kid } : {}),
   };
 }

@@ -49,8 +49,8 @@ const recordSchema = z.looseObject({
   revoked: z.array(z.object({ kid, atMs, by: kid })).default([]),
   /** The proofs: announcements as they came, oldest first. */
   statements: z.array(z.object({ jws: z.string(), learnedAtMs: atMs })).default([]),
-  /** Published by the peer, but vouched for by nobody: shown, never used. */
-  offered: z.array(key.extend({ firstSeenMs: atMs })).default([]),
+  /** Vouched for by nobody: shown, never used. Published by the peer, or named `by` a key that had spoken its last word. */
+  offered: z.array(key.extend({ firstSeenMs: atMs, by: kid.optional() })).default([]),
   /** When its published keys were asked for last, and last came; what went wrong then. */
   published: z
     .object({ askedAtMs: atMs, cameAtMs: atMs.optional(), error: z.string().optional() })

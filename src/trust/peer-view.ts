@@ -93,43 +93,52 @@ function noticesOf(known: KnownPeer, offered: readonly PeerKeyView[]): readonly 
         },
       ),
     ),
-    ...[...keys.signing, ...(keys.encryption === undefined ? [] : [keys.encryption])]
-      .filter(({ source }) => source === 'announced' || source === 'tls')
+    ...[newestLearned(keys.signing), newestLearned(keys.encryption === undefined ? [] : [keys.encryption])]
+      .filter((each) => each !== undefined)
       .map(({ kid, purpose, source, learnedAtMs }) => ({
         key: `${peer.id} ${kid}`,
         level: 'know' as const,
         text:
           source === 'tls'
-            ? `a new ${purpose} key is used, on the word of their TLS certificate`
-            : `a new ${purpose} key is used, which their key before it vouched for`,
+            ? `a new ${purpose} key is used, on the word of their TLS certificate: ${kid}`
+            : `a new ${purpose} key is used, which their key before it vouched for: ${kid}`,
         advice: '',
         ...(learnedAtMs === undefined ? {} : { atMs: learnedAtMs }),
       })),
   ];
 }
 
+/** Of the keys that nobody typed in; the older ones were news once. */
+function newestLearned(keys: readonly PeerKey[]): PeerKey | undefined {
+  return keys
+    .filter(({ source }) => source === 'announced' || source === 'tls')
+    .toReversed()
+    .sort((a, b) => (b.learnedAtMs ?? 0) - (a.learnedAtMs ?? 0))[0];
+}
+
 /** What no key is left for. */
-function keyless({ peer, entry, keys }: KnownPeer): readonly PeerNotice[] {
+function keyless({ peer, entry, keys, record }: KnownPeer): readonly PeerNotice[] {
   if (peer.seal === 'openpgp') return [];
-  const advice = `pair with them again (${peer.contact})`;
+  const isAwaited = entry.directory && record.directory === undefined && keys.known.size === 0;
+  const reason = isAwaited ? 'the directory has not answered for it yet' : 'none of its keys counts';
+  const signingReason = isAwaited ? reason : 'none of its signing keys counts';
+  const advice = isAwaited
+    ? 'it is asked again by itself; if this stays, look at directory in the config, or ask whoever runs it'
+    : `pair with them again (${peer.contact})`;
   const isSentTo = (peer.url ?? peer.via) !== undefined;
   return [
     ...(isSentTo && keys.encryption === undefined
       ? [
-          act(`${peer.id} encryption`, `nothing can be sealed to ${peer.name}: none of its keys counts`, {
+          act(`${peer.id} encryption`, `nothing can be sealed to ${peer.name}: ${reason}`, {
             advice: `${advice}; studies for it wait, and go on when they are retried`,
           }),
         ]
       : []),
     ...(keys.signing.length === 0 && !entry.allowUnsigned
       ? [
-          act(
-            `${peer.id} signing`,
-            `nothing from ${peer.name} is accepted: none of its signing keys counts`,
-            {
-              advice,
-            },
-          ),
+          act(`${peer.id} signing`, `nothing from ${peer.name} is accepted: ${signingReason}`, {
+            advice,
+          }),
         ]
       : []),
   ];

@@ -7,6 +7,9 @@ import { parsePublicKey } from './key-files.js';
 import type { PeerKeys } from './peer-keys.js';
 import type { PeerRecord } from './peer-record.js';
 
+/** What the config has where nobody said whom to ring. */
+const UNKNOWN_CONTACT = 'unknown';
+
 /** A peer with all that is known of it. */
 export interface KnownPeer {
   readonly peer: Peer;
@@ -34,12 +37,13 @@ export function makePeer({ entry, record, keys, certificateAuthority, allPacs }:
   return {
     id: entry.id,
     name: entry.name,
-    contact: entry.contact,
+    contact: contactOf(entry, record),
     ...(url === undefined ? {} : { url }),
     ...(via === undefined ? {} : { via }),
     ...(keys.encryption === undefined
       ? {}
       : { encryptionKey: parsePublicKey(keys.encryption.key, 'encryption') }),
+    directory: entry.directory,
     dialect: entry.dialect,
     seal: entry.seal,
     receipts: entry.receipts,
@@ -77,6 +81,13 @@ export function reachOf(
         : entry.certificateFingerprints,
     openpgpFingerprints: filled([entry, ...cards].map((each) => each.openpgpFingerprints)),
   };
+}
+
+/** Whom to ring: a default says nothing that a card could not say better. */
+function contactOf(entry: PeerSettings, record: PeerRecord | undefined): string {
+  if (entry.contact !== UNKNOWN_CONTACT) return entry.contact;
+  const said = cardsOf(entry, record).find(({ contact }) => contact !== UNKNOWN_CONTACT);
+  return said?.contact ?? entry.contact;
 }
 
 function cardsOf(entry: PeerSettings, record: PeerRecord | undefined) {

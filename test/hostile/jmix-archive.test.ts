@@ -50,9 +50,15 @@ describe.each(MAKERS)('%s with', (mediaType, make) => {
       [MANIFEST, { ...MANIFEST, name: 'payload/x' }, { name: 'PAYLOAD/x' }],
     ],
     ['a second envelope in a folder', [MANIFEST, { name: 'other/manifest.json', content: '{}' }]],
-    ['a file beside the one top folder', [{ name: 'id.JMIX/manifest.json' }, { name: 'evil' }]],
+    ['a document beside the one top folder', [{ name: 'id.JMIX/manifest.json' }, { name: 'audit.json' }]],
     ['an envelope two folders deep', [{ name: 'a/b/manifest.json' }]],
-    ['a name that no envelope has', [MANIFEST, { name: '.bashrc', content: 'x' }]],
+    ['a second manifest deep in an unknown folder', [MANIFEST, { name: 'a/b/c/Manifest.JSON' }]],
+    ['a second manifest among what macOS adds', [MANIFEST, { name: '__MACOSX/manifest.json' }]],
+    ['a manifest in capitals', [MANIFEST, { name: 'id.JMIX/MANIFEST.json' }]],
+    ['a payload in capitals', [MANIFEST, { name: 'Payload.encrypted' }]],
+    ['a message that is a payload in the spool', [MANIFEST, { name: 'message.gpg' }]],
+    ['an unknown name that climbs', [MANIFEST, { name: 'notes/../../evil' }]],
+    ['an unknown name twice', [MANIFEST, { name: 'notes.txt' }, { name: 'Notes.txt' }]],
     ['a file where the payload folder should be', [MANIFEST, { name: 'payload', content: 'x' }]],
     ['a file below manifest.json', [MANIFEST, { name: 'manifest.json/evil', content: 'x' }]],
   ] as const)('%s is ARCHIVE_UNSAFE', async (_, entries) => {
@@ -94,6 +100,29 @@ describe.each(MAKERS)('%s with', (mediaType, make) => {
     source.write(make([MANIFEST]).subarray(0, 20));
     abort.abort();
     expect(await unpacking).toBe('CANCELLED');
+  });
+
+  it.each([
+    ['at top level', ''],
+    ['under a folder', 'id.JMIX/'],
+  ])('unknown names %s are passed over, and never written', async (_, top) => {
+    const archive = make([
+      { name: 'notes.txt', content: 'x' },
+      { name: `${top}README.md` },
+      { name: `${top}.bashrc` },
+      { ...MANIFEST, name: `${top}manifest.json` },
+      { name: `${top}notes/deep/note.txt` },
+      { name: `__MACOSX/${top}._manifest.json` },
+      { name: `__MACOSX/${top}payload/._dicom` },
+    ]);
+    expect(await unpack(archive, mediaType)).toEqual([join(into, 'manifest.json')]);
+    expect(await readdir(into)).toEqual(['manifest.json']);
+    expect(await strays()).toEqual([]);
+  });
+
+  it('more unknown names than the limit is ENVELOPE_TOO_LARGE', async () => {
+    const many = Array.from({ length: 30 }, (_, index) => ({ name: `notes/${index}` }));
+    expect(await codeOf(unpack(make([MANIFEST, ...many]), mediaType))).toBe('ENVELOPE_TOO_LARGE');
   });
 
   it('a known README is taken, and left out', async () => {

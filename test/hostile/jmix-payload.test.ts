@@ -1,4 +1,5 @@
 /** Payloads that lie, in envelopes whose seal and signatures are good: each is refused for what it is. */
+import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { toGatewayError } from '../../src/errors/gateway-error.js';
 import { openEnvelope } from '../../src/jmix/open.js';
@@ -94,6 +95,55 @@ describe('a payload', () => {
     const content = `[${'{},'.repeat(2_000_000)}{}]`;
     const source = sealTar(tarOf([{ name: 'metadata.json', content }]));
     expect(await codeOf(openEnvelope(openRequest(source)))).toBe('METADATA_INVALID');
+  });
+
+  it('of too many empty files is refused before one is made, and one of few has them all', async () => {
+    const staged: string[] = [];
+    const openEmpty = (count: number) => {
+      const entries = Array.from({ length: count }, (_, index) => ({ name: `dicom/${index}` }));
+      const stage = async (name: string) => {
+        staged.push(name);
+        return new Writable({ write: (_chunk, _encoding, done) => done() });
+      };
+      return openEnvelope({ ...openRequest(sealTar(tarOf([...entries, METADATA]))), stage });
+    };
+    expect(await codeOf(openEmpty(LIMITS.maxEntries + 1))).toBe('ENVELOPE_TOO_LARGE');
+    expect(staged).toEqual([]);
+    const opened = await openEmpty(3);
+    expect(staged.sort()).toEqual(opened.files.map(({ file }) => file).sort());
+  });
+
+  it('whose metadata.json is larger than any study needs is refused before it is read', async () => {
+    const content = `{"x":"${' '.repeat(8 * 1024 * 1024)}"}`;
+    const source = sealTar(tarOf([{ name: 'metadata.json', content }]));
+    expect(await codeOf(openEnvelope(openRequest(source)))).toBe('ENVELOPE_TOO_LARGE');
+  });
+
+  it('whose metadata.json has more values than any study is METADATA_INVALID', async () => {
+    const content = `{"x":[${'0,'.repeat(200_000)}0]}`;
+    const source = sealTar(tarOf([{ name: 'metadata.json', content }]));
+    expect(await codeOf(openEnvelope(openRequest(source)))).toBe('METADATA_INVALID');
+  });
+
+  it('with files/ and no list of them opens as one that does not conform', async () => {
+    expect((await open([INSTANCE, REPORT])).checks).toMatchObject({
+      filesJson: 'absent',
+      schema: 'nonconforming',
+    });
+    expect((await open([INSTANCE])).checks).toMatchObject({ filesJson: 'absent', schema: 'ok' });
+  });
+
+  it('whose metadata.json names a report that is not there opens as one that does not conform', async () => {
+    const content = JSON.stringify({
+      ...JSON.parse(String(METADATA.content)),
+      report: { file: REPORT.name },
+    });
+    const openReport = async (entries: readonly RawEntry[]) => {
+      const source = sealTar(tarOf([{ name: 'metadata.json', content }, ...entries]));
+      return (await openEnvelope(openRequest(source))).checks.schema;
+    };
+    expect(await openReport([INSTANCE])).toBe('nonconforming');
+    expect(await openReport([REPORT, listOf([claimOf(REPORT)])])).toBe('ok');
   });
 });
 

@@ -116,6 +116,19 @@ it('revoke of the present signing key says who has to be called', async () => {
   expect((await rows()).filter(({ state }) => state === 'revoked')).toHaveLength(2);
 });
 
+it('revoke names the older encryption keys that are left, and takes them along when both keys are gone', async () => {
+  await keys('rotate', '--encryption');
+  const all = await rows();
+  const old = find(all, 'encryption', 'honoured');
+  const { stdout } = await keys('revoke', find(all, 'encryption', 'present').fingerprint);
+  expect(stdout).toContain(`drawbridge keys revoke ${old.fingerprint}`);
+  const now = await rows();
+  const both = [find(now, 'encryption', 'present'), find(now, 'signing', 'present')];
+  const { revoked } = await keysJson('revoke', ...both.map(({ fingerprint }) => fingerprint));
+  expect(revoked).toEqual(expect.arrayContaining([...both, old].map(({ kid }) => kid)));
+  expect(revoked).toHaveLength(3);
+});
+
 it('encrypt wants a passphrase; without it, or with a wrong one, nothing starts and nothing has changed', async () => {
   expect(await keysJson('encrypt')).toMatchObject({ exit: 1, code: 'REQUEST_INVALID' });
   await configure({ keys: { passphraseFile: 'nowhere' } });
@@ -155,7 +168,7 @@ it('a new passphrase takes the place of the old one, in older generations and co
   const { changed } = await keysJson('encrypt');
   const oldFile = join(folder, 'old');
   await rename(passphraseFile, oldFile);
-  await writeFile(passphraseFile, 'battery staple');
+  await writeFile(passphraseFile, 'battery staple', { mode: 0o600 });
   expect(await keysJson('encrypt', '--old-passphrase-file', oldFile)).toMatchObject({ exit: 0, changed });
   expect((await own()).decryption).toHaveLength(2);
 });

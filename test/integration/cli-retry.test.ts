@@ -9,7 +9,13 @@ import { hashPassword } from '../../src/http/auth.js';
 import { createDashboardApp } from '../../src/http/dashboard-app.js';
 import { type HttpListener, listenPlain } from '../../src/http/server.js';
 import { silentLog } from '../../src/observe/log.js';
-import { createFakeOperations, type FakeOperations, fakeDelivery } from '../support/fake-operations.js';
+import { drawbridge } from '../support/cli.js';
+import {
+  createFakeOperations,
+  type FakeOperations,
+  fakeDelivery,
+  fakeReception,
+} from '../support/fake-operations.js';
 
 const TOKEN = 'token-of-scripts';
 const PARKING = { code: 'PEER_UNTRUSTED', message: 'not the pinned one', stage: 'ship', atMs: 1 } as const;
@@ -60,6 +66,49 @@ it('the parked deliveries to one peer go on, those to another stay', async () =>
   operations.records.deliveries = [parked('site-b'), parked('site-c'), parked('site-b')];
   expect(await retry('--peer', 'site-b')).toBe(0);
   expect(states(operations.records.deliveries)).toEqual(['accepted', 'parked', 'accepted']);
+});
+
+const refused = (code: string, more: Partial<Delivery> = {}) =>
+  fakeDelivery({ carriage: 'acknowledged', receipt: 'refused', refusal: { code, message: 'no' }, ...more });
+
+it('what was refused because of a key goes out again too, once, and what was refused for another reason does not', async () => {
+  operations.records.deliveries = [
+    parked('site-b'),
+    refused('KEY_REVOKED'),
+    refused('SIGNER_NOT_PINNED', { peerId: 'site-c' }),
+    refused('PAYLOAD_INCONSISTENT'),
+    refused('SIGNER_NOT_PINNED'),
+    refused('PAYLOAD_DECRYPT_FAILED', { replacedBy: fakeDelivery().id }),
+  ];
+  const config = ['--config', join(folder, 'drawbridge.yaml')];
+  expect(await drawbridge('retry', '--peer', 'site-b', ...config)).toMatchObject({
+    code: 0,
+    stdout:
+      '1 delivery that was parked; 2 deliveries that were refused because of a key, under new ids: on the way again\n',
+  });
+  expect(states(operations.records.deliveries)).toEqual([
+    'accepted',
+    ...['refused', 'refused', 'refused', 'refused', 'refused'],
+    ...['accepted', 'accepted'],
+  ]);
+  expect((await drawbridge('retry', '--peer', 'site-b', ...config)).stdout).toContain('nothing is parked');
+});
+
+it('the status of what is in quarantine says why it is there, whatever befell its refusal', async () => {
+  const quarantined = {
+    ...PARKING,
+    code: 'SIGNER_NOT_PINNED',
+    message: 'by a stranger',
+    stage: 'open',
+  } as const;
+  operations.records.receptions = [
+    fakeReception({ quarantined, parked: PARKING }),
+    fakeReception({ purpose: 'pairing-test', progress: 'confirmed' }),
+  ];
+  const { stdout } = await drawbridge('status', '--config', join(folder, 'drawbridge.yaml'));
+  expect(stdout).toContain('quarantined: by a stranger');
+  expect(stdout).not.toContain('not the pinned one');
+  expect(stdout).toMatch(/^receptions .*; and 1 pairing test$/m);
 });
 
 it('a peer for which nothing is parked is no error', async () => {

@@ -3,10 +3,13 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { SiteContext } from '../../src/compose/site.js';
+import { envelopeIdOf } from '../../src/domain/delivery.js';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
-import { GatewayError } from '../../src/errors/gateway-error.js';
+import { GatewayError, toGatewayError } from '../../src/errors/gateway-error.js';
 import { openEnvelopeArchive } from '../../src/jmix/envelope-archive.js';
+import { parkDelivery } from '../../src/outbound/give-up.js';
 import { recoverDeliveries } from '../../src/outbound/recover.js';
+import { retryDelivery } from '../../src/outbound/retry.js';
 import { ship } from '../../src/outbound/ship.js';
 import { archiveName, partName } from '../../src/transport/exchange-names.js';
 import type { Pace } from '../../src/transport/pace.js';
@@ -214,6 +217,23 @@ it.each([
   expect(tried).toBe(puts);
   expect(await readFile(join(b.inboxFolder, archiveName(id)))).toEqual(before);
   expect((await deliveryOf(id)).carriage).toBe(carriage);
+});
+
+it('a delivery that is parked for that goes out under another id when an operator says: again', async () => {
+  const id = await a.seal('site-b', 1_000);
+  const taken = withOutbox(() => ({
+    put: () => Promise.reject(new GatewayError('ENVELOPE_EXISTS', 'I have one')),
+    probe: async () => 'other' as const,
+  }));
+  const refused = await shipWith(id, taken).catch((error: unknown) => toGatewayError(error));
+  await parkDelivery(a.outbound, 'ship', id, toGatewayError(refused));
+  expect(await deliveryOf(id)).toMatchObject({ parked: { code: 'ENVELOPE_EXISTS' } });
+  expect(await retryDelivery(a.outbound, id)).toBe(id);
+  const delivery = await deliveryOf(id);
+  expect(delivery).toMatchObject({ carriage: 'packed', formerEnvelopes: [{ id }] });
+  expect(delivery.parked).toBeUndefined();
+  expect(envelopeIdOf(delivery)).not.toBe(id);
+  expect(a.jobs).toEqual([{ stage: 'seal', id }]);
 });
 
 it('a far side that says EXISTS and has this very envelope has acknowledged it', async () => {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseSettings } from '../../src/config/load.js';
 import type { Settings } from '../../src/config/settings.js';
+import { keyFingerprint } from '../../src/jmix/raw-keys.js';
 import { silentLog } from '../../src/observe/log.js';
 import { createFileDurably } from '../../src/spool/atomic.js';
 import { fetchKeySet } from '../../src/transport/https/key-set.js';
@@ -124,7 +125,7 @@ describe('changes nothing, and says why', () => {
   ])('%s', async (_, lie, code) => {
     answer = lie;
     const site = await process();
-    expect(await site.news.ask('site-b')).toBe(false);
+    expect(await site.news.ask('site-b')).toBe('nothing');
     expect(asked).toEqual(['/.well-known/jwks.json']);
     expect(signers(site)).toEqual([k1.kid]);
     await site.book.refresh();
@@ -134,7 +135,7 @@ describe('changes nothing, and says why', () => {
   it('an answer that takes too long', async () => {
     answer = (_, response) => void response.write('{');
     const site = await process(configured(), 300);
-    expect(await site.news.ask('site-b')).toBe(false);
+    expect(await site.news.ask('site-b')).toBe('nothing');
     await site.book.refresh();
     expect(known(site).record.published?.error).toContain('PEER_UNREACHABLE');
   });
@@ -142,7 +143,7 @@ describe('changes nothing, and says why', () => {
   it('a server with another certificate, which hears not a byte', async () => {
     publish([k2]);
     const site = await process(configured({ certificateFingerprints: [foreign.fingerprint], jwks: 'tls' }));
-    expect(await site.news.ask('site-b')).toBe(false);
+    expect(await site.news.ask('site-b')).toBe('nothing');
     expect(asked).toEqual([]);
     expect(signers(site)).toEqual([k1.kid]);
   });
@@ -164,7 +165,7 @@ describe('changes nothing, and says why', () => {
       ],
     );
     const site = await process();
-    expect(await site.news.ask('site-b')).toBe(false);
+    expect(await site.news.ask('site-b')).toBe('nothing');
     expect(signers(site)).toEqual([k1.kid]);
   });
 });
@@ -180,7 +181,7 @@ it('the key of another peer is neither learned nor offered, even where TLS is be
 it('a key that nobody vouches for is offered, until a person accepts it', async () => {
   publish([k2, e2]);
   const site = await process();
-  expect(await site.news.ask('site-b')).toBe(true);
+  expect(await site.news.ask('site-b')).toBe('learned');
   expect(signers(site)).toEqual([k1.kid]);
   expect(known(site).record.offered.map(({ kid }) => kid)).toEqual([k2.kid, e2.kid]);
   await expect(site.book.accept('site-b', other.kid)).rejects.toMatchObject({ code: 'KEY_UNREADABLE' });
@@ -206,10 +207,36 @@ it('what is offered no longer is not shown any more, and keeps its date as long 
   expect(known(site).record.offered).toEqual([]);
 });
 
+it('an accepted encryption key is sealed to, although the revoked one before it came by a clock ahead of ours', async () => {
+  const ahead = statement(k1, { signing: [k1], encryption: [e2], atMs: time.ms + MINUTE_MS });
+  const e3 = encryptionKey();
+  publish([k1, e3], [ahead, statement(k1, { revoked: [e2] })]);
+  const site = await process();
+  await site.news.ask('site-b');
+  expect(known(site).keys.encryption).toBeUndefined();
+  await site.book.accept('site-b', e3.kid);
+  expect(known(site).keys.encryption?.kid).toBe(e3.kid);
+});
+
+it('a key that a superseded one named stays offered, whatever is published, until a person accepts it', async () => {
+  const rotation = statement(k1, { signing: [k2] });
+  const second = signingKey();
+  const fork = statement(k1, { signing: [second] });
+  publish([k2], [rotation, fork]);
+  const site = await process();
+  await site.news.ask('site-b');
+  publish([k2], [rotation]);
+  time.ms += 6 * MINUTE_MS;
+  await site.news.ask('site-b');
+  expect(known(site).record.offered).toMatchObject([{ kid: second.kid, by: k1.kid }]);
+  await site.book.accept('site-b', second.kid);
+  expect(known(site).record.offered).toEqual([]);
+});
+
 it('a key that a known one has signed for counts at once', async () => {
   publish([k2, e2], [statement(k1, { signing: [k2], encryption: [e2] })]);
   const site = await process();
-  expect(await site.news.ask('site-b')).toBe(true);
+  expect(await site.news.ask('site-b')).toBe('learned');
   expect(signers(site)).toEqual([k1.kid, k2.kid]);
   expect(known(site).keys.encryption?.kid).toBe(e2.kid);
   expect(known(site).record.offered).toEqual([]);
@@ -219,7 +246,7 @@ it('where TLS is believed, keys are added; what the config pins stays, and what 
   const settings = configured({ jwks: 'tls' });
   publish([k2, e2]);
   const site = await process(settings);
-  expect(await site.news.ask('site-b')).toBe(true);
+  expect(await site.news.ask('site-b')).toBe('learned');
   expect(signers(site)).toEqual([k1.kid, k2.kid]);
   expect(known(site).keys.encryption).toMatchObject({ kid: e1.kid, source: 'config' });
 
@@ -260,6 +287,27 @@ it('a peer is asked once in five minutes by all processes together, and at least
   expect(asked).toHaveLength(3);
 });
 
+it('what the peer said before the question is no answer to it; the next time that it is asked is told', async () => {
+  publish([k1]);
+  const site = await process();
+  expect(await site.news.ask('site-b')).toBe('nothing');
+  time.ms += MINUTE_MS;
+  publish([k2], [statement(k1, { signing: [k2] })]);
+  const question = { sinceMs: time.ms };
+  expect(await site.news.ask('site-b', question)).toEqual({ retryAfterMs: 4 * MINUTE_MS });
+  expect(asked).toHaveLength(1);
+  time.ms += 4 * MINUTE_MS;
+  expect(await site.news.ask('site-b', question)).toBe('learned');
+  expect(signers(site)).toEqual([k1.kid, k2.kid]);
+});
+
+it('keys that are revoked are told by thumbprint, and by fingerprint', async () => {
+  const site = await process();
+  await site.news.learn('site-b', [statement(k1, { signing: [k2], revoked: [k1] })]);
+  expect([...site.news.revokedBy('site-b')]).toEqual([k1.kid, keyFingerprint(k1.publicKey)]);
+  expect(site.news.revokedBy('site-x').size).toBe(0);
+});
+
 it('what waits for the same answer is not judged before it, in whichever process', async () => {
   let release = () => {};
   const answered = new Promise<void>((resolve) => {
@@ -274,7 +322,7 @@ it('what waits for the same answer is not judged before it, in whichever process
   await two.book.refresh();
   const second = two.news.ask('site-b');
   release();
-  expect(await Promise.all([first, second])).toEqual([true, true]);
+  expect(await Promise.all([first, second])).toEqual(['learned', 'learned']);
   expect(signers(two)).toEqual([k1.kid, k2.kid]);
   expect(asked).toHaveLength(1);
 });

@@ -177,6 +177,15 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
     },
     async retryDelivery(id) {
       const record = found(records.deliveries, id);
+      if (deliveryState(record) === 'refused' && record.replacedBy === undefined) {
+        const next = fakeDelivery({ peerId: record.peerId, replaces: id });
+        records.deliveries = [
+          ...records.deliveries.map((other) => (other.id === id ? { ...other, replacedBy: next.id } : other)),
+          next,
+        ];
+        changed();
+        return { id: next.id };
+      }
       if (record.parked === undefined && deliveryState(record) !== 'acknowledged') {
         throw new GatewayError('STATE_INVALID', `a delivery that is ${deliveryState(record)} needs no retry`);
       }

@@ -11,7 +11,8 @@ const STOPPED = new Set(['parked', 'refused']);
 /** `filter` is a state, or undefined for all. */
 export function deliveries(list, { counts, filter, limit }) {
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (total === 0) {
+  // Pairing tests are shown, and not counted.
+  if (total === 0 && list.length === 0) {
     return [
       empty(
         'Nothing has been sent yet.',
@@ -116,15 +117,18 @@ export function whyDelivery(record) {
       ? sentence(record.refusal?.message ?? '')
       : 'Sent again under another id';
   }
-  if (record.state === 'verified') return 'In their PACS; receipt checked';
+  const isTest = record.purpose !== undefined;
+  if (record.state === 'verified')
+    return isTest ? 'Test envelope; receipt checked' : 'In their PACS; receipt checked';
   if (record.state === 'handed-over') return 'Handed over; their software sends no receipts';
   if (waitsForWindow(record)) return windowWords(record);
   if (record.lastError !== undefined) return lastError(record.lastError);
   if (record.state === 'sent') return 'The last byte has left; waits for their answer';
   if (record.state === 'acknowledged') {
+    const receipt = isTest ? 'the receipt for the test' : 'the receipt from their PACS';
     return record.via === undefined
-      ? 'Safe there; waits for the receipt from their PACS'
-      : `Safe at ${record.via}, where they take it; waits for the receipt from their PACS`;
+      ? `Safe there; waits for ${receipt}`
+      : `Safe at ${record.via}, where they take it; waits for ${receipt}`;
   }
   return CARRIAGE[record.carriage] ?? '';
 }

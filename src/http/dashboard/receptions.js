@@ -97,13 +97,20 @@ const PROGRESS = {
   confirmed: 'In the PACS; the sender has the receipt',
 };
 
+const TEST_PROGRESS = {
+  ...PROGRESS,
+  delivered: 'Test envelope; the receipt is on its way to the sender',
+  confirmed: 'Test envelope; the sender has the receipt',
+};
+
 function whyReception(record) {
   const reason = record.quarantined ?? record.parked;
   if (reason !== undefined) return el('span', { class: 'why' }, sentence(reason.message));
   if (record.lastError !== undefined) return el('span', { class: 'why' }, lastError(record.lastError));
   const outcomes = Object.entries(record.pacs);
   if (outcomes.length === 0) {
-    return el('span', { class: 'why' }, PROGRESS[record.progress] ?? 'Checked; goes to the PACS');
+    const words = record.purpose === undefined ? PROGRESS : TEST_PROGRESS;
+    return el('span', { class: 'why' }, words[record.progress] ?? 'Checked; goes to the PACS');
   }
   return el(
     'span',

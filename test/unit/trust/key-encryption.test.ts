@@ -80,6 +80,20 @@ it('one end of line does not belong to the passphrase, and everything else does'
   expect(await readPassphrase(await file('twice', 'word\n\n'), 'x')).toEqual(Buffer.from('word\n'));
 });
 
+it('a passphrase file that everybody can read is refused; one that a group can read is not', async () => {
+  const path = await file('public', 'word');
+  const passphrase = passphraseFrom({ passphraseFile: path, overlapDays: 1 });
+  await chmod(path, 0o644);
+  await expect(passphrase()).rejects.toMatchObject({
+    code: 'KEY_UNREADABLE',
+    message: expect.stringContaining('644'),
+  });
+  await chmod(path, 0o640);
+  expect(await passphrase()).toEqual(Buffer.from('word'));
+  await chmod(path, 0o644);
+  await expect(passphrase()).rejects.toMatchObject({ code: 'KEY_UNREADABLE' });
+});
+
 it('the passphrase file may go once it was read, and may change', async () => {
   const path = await file('lent', 'first');
   const passphrase = passphraseFrom({ passphraseFile: path, overlapDays: 1 });

@@ -1,6 +1,6 @@
 /** Our keys through rotations, revocations and power cuts: what is on the disk afterwards, and what is told to partners. */
 import type { KeyObject } from 'node:crypto';
-import { cp, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -233,6 +233,31 @@ describe('revoking', () => {
     expect(after.decryption.map(kidOf)).toEqual([kidsOf(after).encryption]);
   });
 
+  it('both present keys at once: the older encryption keys of that folder too, the signer’s own at last', async () => {
+    const olds: string[] = [];
+    for (let round = 0; round < 33; round++) {
+      olds.push(kidsOf(await own.read()).encryption);
+      await own.rotate(['encryption']);
+    }
+    const before = await own.read();
+    await revoke(...Object.values(kidsOf(before)));
+    const after = await own.read();
+    expect(after.decryption.map(kidOf)).toEqual([kidsOf(after).encryption]);
+    expect(after.revoked).toHaveLength(34);
+    const told = after.announcements
+      .map((jws) => readAnnouncement(jws, [before.signing.publicKey]).revoked)
+      .filter((kids) => kids.length > 0);
+    expect(told.flat().sort()).toEqual([...olds, ...Object.values(kidsOf(before))].sort());
+    expect(told.map((kids) => kids.includes(kidsOf(before).signing))).toEqual([false, true]);
+  });
+
+  it('one present key leaves the older encryption keys alone', async () => {
+    const before = await own.read();
+    await own.rotate(['encryption']);
+    await revoke(kidsOf(await own.read()).encryption);
+    expect((await own.read()).decryption.map(kidOf)).toContain(kidsOf(before).encryption);
+  });
+
   it('the present encryption key: the signing key names the next one, and nothing is opened by the old one', async () => {
     const before = await own.read();
     await revoke(kidsOf(before).encryption);
@@ -284,6 +309,20 @@ describe('what somebody does to the folder by hand', () => {
       message: expect.stringContaining(path),
     });
     expect(await readFile(path, 'utf8')).toBe(text);
+  });
+
+  it('the copy of a present key that others can read is refused, also after a rotation', async () => {
+    await own.rotate();
+    for (const name of ['encryption.key', 'signing.key']) {
+      const path = join(own.folder.path, name);
+      await chmod(path, 0o644);
+      await expect(own.read()).rejects.toMatchObject({
+        code: 'KEY_UNREADABLE',
+        message: expect.stringContaining(path),
+      });
+      await chmod(path, 0o600);
+    }
+    await own.read();
   });
 
   it('a present key that was removed is put there again, readable by its owner alone', async () => {

@@ -142,6 +142,49 @@ describe('pairing is refused', () => {
   });
 });
 
+it('whom to ring comes from the pairing where the config does not say, and else from the config', async () => {
+  const entry = { id: 'site-b', name: 'B', url: 'https://b.example:8443' };
+  await pair(configured());
+  const contactIn = async (more: object) =>
+    (await openPeerBook(configured({ peers: [{ ...entry, ...more }] }), folder, parts)).get('site-b')
+      ?.contact;
+  expect(await contactIn({})).toBe('pacs@b.example');
+  expect(await contactIn({ contact: 'B, extension 12' })).toBe('B, extension 12');
+});
+
+it('of several learned keys only the newest is told, by its kid', async () => {
+  await pair(configured());
+  const book = await openPeerBook(configured(), folder, parts);
+  const k3 = signingKey();
+  await book.learn('site-b', [
+    statement(k1, { signing: [k2], encryption: [e2] }),
+    statement(k2, { signing: [k3] }),
+  ]);
+  const [known] = book.known();
+  const texts = (known && viewPeer(known).notices.map(({ text }) => text)) ?? [];
+  expect(texts).toHaveLength(2);
+  expect(texts[0]).toContain(k3.kid);
+  expect(texts[1]).toContain(e2.kid);
+});
+
+it('a peer of a directory that has not answered yet is not told to be paired again', async () => {
+  const settings = configured({
+    directory: {
+      url: 'https://hub.example:8443',
+      certificateFingerprints: [certificate],
+      keys: [stranger.text],
+    },
+    peers: [{ id: 'site-b', name: 'B', directory: true }],
+  });
+  const [known] = (await openPeerBook(settings, folder, parts)).known();
+  const notices = (known && viewPeer(known).notices) ?? [];
+  expect(notices).not.toEqual([]);
+  for (const { text, advice } of notices) {
+    expect(text).toContain('the directory has not answered for it yet');
+    expect(advice).not.toContain('pair with them again');
+  }
+});
+
 it('a paired peer appears in a book that is open, with what is usual, and goes when it is forgotten', async () => {
   const settings = configured({ pacs: [{ name: 'main', aeTitle: 'PACS', host: '127.0.0.1', port: 104 }] });
   const book = await openPeerBook(settings, folder, parts);

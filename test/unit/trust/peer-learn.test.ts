@@ -202,8 +202,30 @@ describe('a revocation', () => {
     ]);
   });
 
-  it('of the key in use leaves the one before it, for what is sealed to', () => {
-    expect(sealedTo(learn([statement(k2, { revoked: [e2] })], rotated).record)).toBe(e1.kid);
+  it('of the key in use leaves none: whoever stole it may have the ones before it too', () => {
+    const { record } = learn([statement(k2, { revoked: [k2, e2] })], rotated);
+    expect(sealedTo(record)).toBeUndefined();
+    const paired = { ...record, paired: pairedWith(k1) };
+    expect(sealedTo(paired, peerEntry({ signingKeys: [k1.text] }))).toBeUndefined();
+  });
+
+  it('of the key in use leaves none, in whatever order its line was learned', () => {
+    const line = [
+      statement(k1, { signing: [k1], encryption: [e3], atMs: NOW - DAY_MS }),
+      statement(k1, { signing: [k1], encryption: [e2], atMs: NOW - 2 * DAY_MS }),
+    ];
+    expect(sealedTo(learn(line).record)).toBe(e3.kid);
+    expect(sealedTo(learn([...line, statement(k1, { revoked: [e3] })]).record)).toBeUndefined();
+  });
+
+  it('of the encryption key alone leads on to the next one, that is announced with it', () => {
+    const next = statement(k2, { signing: [k2], encryption: [e3] });
+    for (const told of [
+      [next, statement(k2, { revoked: [e2] })],
+      [statement(k2, { revoked: [e2] }), next],
+    ]) {
+      expect(sealedTo(learn(told, rotated).record)).toBe(e3.kid);
+    }
   });
 
   it('of every key leaves none', () => {
