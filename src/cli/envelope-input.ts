@@ -28,6 +28,7 @@ export async function openEnvelopeInput(
   path: string,
   scratch: string,
   options: OpenpgpOptions = { gpg: 'gpg' },
+  signal?: AbortSignal,
 ): Promise<EnvelopeInput> {
   const kind = await stat(path).catch((cause: unknown) => {
     throw new GatewayError('ENVELOPE_NOT_FOUND', `there is no envelope ${path}`, { cause });
@@ -39,7 +40,7 @@ export async function openEnvelopeInput(
   const limits = { maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES };
   const folder = join(scratch, 'envelope');
   if (mediaType === OPENPGP_MEDIA_TYPE) {
-    const vouched = await unpackOpenpgp(path, scratch, limits, options);
+    const vouched = await unpackOpenpgp(path, scratch, limits, options, signal);
     return { ...(await openEnvelopeFolder(folder)), ...vouched };
   }
   assertNoOpenpgpSigner(options);
@@ -56,7 +57,7 @@ export async function openEnvelopeInput(
     mediaType,
     folder,
     limits,
-    { scratchFile: join(scratch, 'envelope.zip') },
+    { scratchFile: join(scratch, 'envelope.zip'), ...(signal === undefined ? {} : { signal }) },
   );
   return openEnvelopeFolder(folder);
 }

@@ -68,14 +68,25 @@ async function filesBelow(paths: readonly string[]): Promise<string[]> {
       continue;
     }
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    found.push(
-      ...entries
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name))
-        .sort(),
-    );
+    const files: string[] = [];
+    for (const entry of entries) {
+      const file = join(entry.parentPath, entry.name);
+      if (!isLitter(entry.name) && (entry.isFile() || (await isLinkToFile(file)))) files.push(file);
+    }
+    found.push(...files.sort());
   }
   return found;
+}
+
+/** What file managers leave about in folders: nobody means to send it. */
+function isLitter(name: string): boolean {
+  return name.startsWith('.') || name === 'Thumbs.db' || name === 'desktop.ini';
+}
+
+/** An archive of links to files is as good as one of files. */
+async function isLinkToFile(path: string): Promise<boolean> {
+  const target = await stat(path).catch(() => undefined);
+  return target?.isFile() === true;
 }
 
 /** Undefined for a file that is not DICOM Part 10. */

@@ -1,7 +1,7 @@
 /** `drawbridge open`: an envelope → its payload's files, once everything about it has verified. Needs no config. */
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -12,6 +12,7 @@ import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
 import { syncTree } from '../spool/atomic.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
 import { formsJson, manifestJson } from './envelope-view.js';
+import { interruptible } from './interruptible.js';
 import { addOpenpgpOptions, type OpenpgpOptions, withOpenpgp } from './openpgp-input.js';
 import { type JsonOption, printResult } from './output.js';
 import { type PassphraseOption, passphraseOption, readOwnKeys } from './own-keys.js';
@@ -31,6 +32,9 @@ interface OpenOptions extends JsonOption, OpenpgpOptions, PassphraseOption, Trus
   readonly out: string;
 }
 
+/** Plaintext lies in there until everything has verified. */
+const SCRATCH_PREFIX = '.opening-';
+
 export function openCommand(): Command {
   const command = new Command('open')
     .description(
@@ -41,13 +45,13 @@ export function openCommand(): Command {
     .addOption(passphraseOption())
     .requiredOption('--out <dir>', 'folder for the payload; must be empty or missing')
     .option('--json', 'one JSON object on standard output');
-  return addOpenpgpOptions(addTrustOptions(command)).action(
-    async (envelope: string, options: OpenOptions) => {
+  return addOpenpgpOptions(addTrustOptions(command)).action((envelope: string, options: OpenOptions) =>
+    interruptible(async (signal) => {
       const out = resolve(options.out);
       const madeOut = await ensureEmpty(out);
-      const scratch = join(out, `.opening-${randomUUID()}`);
+      const scratch = join(out, `${SCRATCH_PREFIX}${process.pid}-${randomUUID()}`);
       try {
-        const opened = await withScratch(scratch, () => openInto(envelope, out, scratch, options));
+        const opened = await openInto(envelope, out, scratch, options, signal);
         const files = opened.files.map(({ file, sha256, sizeBytes }) => ({
           file,
           sha256,
@@ -73,7 +77,7 @@ export function openCommand(): Command {
         if (madeOut) await rmdir(out).catch(() => undefined);
         throw error;
       }
-    },
+    }),
   );
 }
 
@@ -82,11 +86,22 @@ async function openInto(
   out: string,
   scratch: string,
   options: OpenOptions,
+  signal: AbortSignal,
+): Promise<OpenedEnvelope> {
+  return withScratch(scratch, () => openWithin(envelope, out, scratch, options, signal));
+}
+
+async function openWithin(
+  envelope: string,
+  out: string,
+  scratch: string,
+  options: OpenOptions,
+  signal: AbortSignal,
 ): Promise<OpenedEnvelope> {
   const signers = await signersOf(options);
   const recipientKeys = await readOwnKeys(options.key ?? [], 'encryption', options);
   await mkdir(scratch, { mode: 0o700 });
-  const source = await openEnvelopeInput(resolve(envelope), scratch, options);
+  const source = await openEnvelopeInput(resolve(envelope), scratch, options, signal);
   const manifest = readManifest(source.manifest);
   assertReceiver(options, manifest);
   if (source.payload.kind === 'sealed' && recipientKeys.length === 0) {
@@ -109,6 +124,7 @@ async function openInto(
       ...(age === undefined ? {} : { age }),
       limits: { maxEntries: MAX_ENTRIES, maxBytes: MAX_BYTES },
       onProgress: (bytes) => progress.update(bytes),
+      signal,
       inspect: inspectorOf(options),
       async stage(name) {
         const path = join(staging, name);
@@ -133,7 +149,26 @@ async function ensureEmpty(path: string): Promise<boolean> {
     await mkdir(path, { recursive: true });
     return true;
   }
+  if (names.every(isLeftover)) {
+    for (const name of names) await rm(join(path, name), { recursive: true, force: true });
+    return false;
+  }
   if (names.length > 0)
     throw new GatewayError('REQUEST_INVALID', `expected an empty or missing folder: ${path}`);
   return false;
+}
+
+/** The scratch folder of an `open` that was killed. */
+function isLeftover(name: string): boolean {
+  const pid = new RegExp(`^\\${SCRATCH_PREFIX}(\\d+)-`).exec(name)?.[1];
+  return pid !== undefined && !isRunning(Number(pid));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }

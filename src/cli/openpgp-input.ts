@@ -62,12 +62,19 @@ export async function unpackOpenpgp(
   scratch: string,
   limits: ArchiveLimits,
   options: OpenpgpOptions,
+  signal?: AbortSignal,
 ): Promise<Vouched> {
   const folder = join(scratch, 'envelope');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const gnupg = gnupgFrom(options);
   const decrypt = <T>(request: Omit<Decryption<T>, 'gnupg'>) => decryptMessage({ ...request, gnupg });
-  const signatures = await unpackMessage({ decrypt }, path, folder, limits);
+  const signatures = await unpackMessage(
+    { decrypt },
+    path,
+    folder,
+    limits,
+    signal === undefined ? {} : { signal },
+  );
   if (options.unverified === true) return {};
   const openpgpSigner = signerOf(signatures, {
     pinned: (options.openpgpSigner ?? []).map(toFingerprint),

@@ -14,6 +14,7 @@ import { type PayloadFile, type SealRequest, sealEnvelope } from '../jmix/seal.j
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
 import { type InputInstance, readInputFiles } from './input-files.js';
+import { interruptible } from './interruptible.js';
 import { gnupgFrom, toFingerprint } from './openpgp-input.js';
 import { sealToMessage } from './openpgp-seal.js';
 import { printResult } from './output.js';
@@ -70,15 +71,16 @@ export function sealCommand(): Command {
         onProgress: (bytes: number) => progress.update(Math.min(bytes, total)),
       };
       try {
-        const { path, sizeBytes } =
+        const { path, sizeBytes } = await interruptible((signal) =>
           options.openpgp === undefined
-            ? await sealToEnvelope({ ...contents, recipients, dialect: options.dialect }, out)
-            : await sealToMessage(
+            ? sealToEnvelope({ ...contents, recipients, dialect: options.dialect, signal }, out)
+            : sealToMessage(
                 gnupgFrom(options),
                 options.openpgp.map(toFingerprint),
-                { ...contents, receivers: receiversOf(options) },
+                { ...contents, receivers: receiversOf(options), signal },
                 out,
-              );
+              ),
+        );
         progress.stop();
         printResult(options, { id, path, instances: instances.length, size_bytes: sizeBytes }, path);
       } catch (error) {

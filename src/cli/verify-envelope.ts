@@ -63,6 +63,7 @@ export interface VerifyRequest {
   /** Ed25519, of directories whose word the caller wants to hear. */
   readonly directoryKeys: readonly KeyObject[];
   readonly limits: TrustOptions;
+  readonly signal: AbortSignal;
 }
 
 export async function verifyEnvelope(request: VerifyRequest): Promise<EnvelopeFindings> {
@@ -169,7 +170,7 @@ export async function checkTrail(
 }
 
 async function openPayload(
-  { recipientKeys, limits }: VerifyRequest,
+  { recipientKeys, limits, signal }: VerifyRequest,
   source: EnvelopeSource,
   trust: Trust,
   checks: Checks<EnvelopeCheck>,
@@ -182,6 +183,7 @@ async function openPayload(
       trust,
       nowMs: Date.now(),
       limits: { maxEntries: MAX_ENTRIES, maxBytes: MAX_BYTES },
+      signal,
       inspect: inspectorOf(limits),
       stage: async () => new Writable({ write: (_chunk, _encoding, done) => done() }),
     }),

@@ -16,6 +16,7 @@ import type { CheckResult } from './checks.js';
 import { custodyJson, custodyLines, shortFingerprint } from './custody-view.js';
 import { openEnvelopeInput, withScratch } from './envelope-input.js';
 import { formsJson, manifestJson, manifestLines, visibleDialect } from './envelope-view.js';
+import { interruptible } from './interruptible.js';
 import { addOpenpgpOptions, type OpenpgpOptions } from './openpgp-input.js';
 import { type JsonOption, printReport } from './output.js';
 import { type PassphraseOption, passphraseOption, readOwnKeys } from './own-keys.js';
@@ -57,18 +58,21 @@ export function verifyCommand(): Command {
     );
     const receipt = options.receipt === undefined ? undefined : await readReceiptFile(options.receipt);
     const scratch = join(tmpdir(), `drawbridge-verify-${randomUUID()}`);
-    await withScratch(scratch, async () => {
-      await mkdir(scratch, { mode: 0o700 });
-      const request: VerifyRequest = {
-        open: () => openEnvelopeInput(path, scratch, options),
-        signers,
-        recipientKeys,
-        directoryKeys,
-        limits: options,
-        ...(receipt === undefined ? {} : { receipt }),
-      };
-      printEnvelope(options, await verifyEnvelope(request));
-    });
+    await interruptible((signal) =>
+      withScratch(scratch, async () => {
+        await mkdir(scratch, { mode: 0o700 });
+        const request: VerifyRequest = {
+          open: () => openEnvelopeInput(path, scratch, options, signal),
+          signal,
+          signers,
+          recipientKeys,
+          directoryKeys,
+          limits: options,
+          ...(receipt === undefined ? {} : { receipt }),
+        };
+        printEnvelope(options, await verifyEnvelope(request));
+      }),
+    );
   });
 }
 

@@ -90,6 +90,8 @@ export interface Sealed {
   /** Of the payload. */
   readonly sizeBytes: number;
   readonly manifestSha256: string;
+  /** Thumbprint (RFC 7638) of the peer's key that it is sealed to; absent in older records, and for OpenPGP. */
+  readonly sealedTo?: string;
   /** When its signed assertion expires; never when absent. */
   readonly expiresAtMs?: number;
   /** The envelope for the hub that this one travels in; `round` counts those before it, 0 when absent. */

@@ -81,7 +81,7 @@ async function settleReceipt(
   if (checked.outcome === 'stored') assertComplete(checked, await readFrozenList(parts, id));
   if (isFormer) {
     const former = await readSealedFolder(parts.layout, envelopeId);
-    if (former !== undefined) await keepSealed(parts, id, envelopeId, former);
+    if (former !== undefined) await keepSealed(parts, delivery, envelopeId, former);
   }
   await parts.deliveries.writeDocument(id, RECEIPT_DOCUMENT, jws);
   const custody = await custodyMark(parts, delivery, envelope, checked);

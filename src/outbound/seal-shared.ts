@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { advanceDelivery, type Delivery, type Sealed } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Peer } from '../domain/peer.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { readSealedFolder, type SealedFolder } from '../spool/sealed-folder.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 import { presentMembers } from './sharing.js';
@@ -43,7 +44,7 @@ export async function takeShare(
   for (const member of shared.members) {
     if (member.deliveryId !== delivery.id) await tellMember(parts, member.deliveryId, shared.id, envelope);
   }
-  return { sealed: await keepSealed(parts, delivery.id, shared.id, envelope) };
+  return { sealed: await keepSealed(parts, delivery, shared.id, envelope) };
 }
 
 /**
@@ -66,7 +67,7 @@ export async function withItsShare(parts: OutboundParts, delivery: Delivery): Pr
   if (shared === undefined || !hasNoEnvelope(delivery)) return delivery;
   const envelope = await readSealedFolder(parts.layout, shared.id);
   if (envelope?.receiverIds.includes(peerId) !== true) return delivery;
-  const sealed = await keepSealed(parts, id, shared.id, envelope);
+  const sealed = await keepSealed(parts, delivery, shared.id, envelope);
   return parts.deliveries.update(id, (record) =>
     hasNoEnvelope(record) ? advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now()) : record,
   );
@@ -78,15 +79,18 @@ export async function withItsShare(parts: OutboundParts, delivery: Delivery): Pr
  */
 export async function keepSealed(
   parts: OutboundParts,
-  id: EnvelopeId,
+  { id, peerId }: Delivery,
   envelopeId: EnvelopeId,
   { sizeBytes, manifestSha256, expiresAtMs, documents }: SealedFolder,
 ): Promise<Sealed> {
+  const peer = parts.peers.get(peerId);
+  const key = peer?.seal === 'openpgp' ? undefined : peer?.encryptionKey;
   for (const [name, bytes] of documents) await parts.deliveries.writeDocument(id, name, bytes);
   return {
     ...(envelopeId === id ? {} : { envelopeId }),
     sizeBytes,
     manifestSha256,
+    ...(key === undefined ? {} : { sealedTo: jwkThumbprint(key) }),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
   };
 }
@@ -99,7 +103,7 @@ async function tellMember(
 ): Promise<void> {
   const member = await parts.deliveries.read(id);
   if (!isUnsealed(member) || !envelope.receiverIds.includes(member.peerId)) return;
-  const sealed = await keepSealed(parts, id, envelopeId, envelope);
+  const sealed = await keepSealed(parts, member, envelopeId, envelope);
   await parts.deliveries.update(id, (record) =>
     isUnsealed(record) ? advanceDelivery(record, { type: 'sealed', sealed }, parts.clock.now()) : record,
   );

@@ -72,7 +72,7 @@ async function sealAlone(
   if (!(await folderExists(parts.layout.sealedEnvelope(id)))) await sealFor(id, [peer]);
   const envelope = await readSealedFolder(parts.layout, id);
   if (envelope === undefined) throw new GatewayError('SPOOL_CORRUPT', 'a sealed envelope has disappeared');
-  const sealed = await keepSealed(parts, delivery.id, id, envelope);
+  const sealed = await keepSealed(parts, delivery, id, envelope);
   const outer = await sealForHub(parts, delivery.peerId, id, 0, signal);
   return outer === undefined ? sealed : { ...sealed, outer };
 }

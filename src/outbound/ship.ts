@@ -2,7 +2,7 @@
  * ship: the sealed envelope → the peer, or the place where the peer takes it. Commit point: the far side's
  * acknowledgement, which it gives only when it has the whole envelope. A put that broke after its last byte is probed
  * first, not blindly repeated; one that broke before goes on where it stopped, wherever the far side allows it. One that
- * the far side would refuse as expired, or a hub because of another receiver, goes back to seal (withdraw.ts).
+ * the far side would refuse as expired or for its key, or a hub because of another receiver, goes back to seal (withdraw.ts).
  */
 import { advanceDelivery, type Delivery, envelopeIdOf } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
@@ -11,7 +11,7 @@ import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { afterProgress } from '../transport/broken-line.js';
 import type { Outbox, OutgoingEnvelope } from '../transport/transport.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
-import { isExpiring, isHeldUpByOthers, withdraw } from './withdraw.js';
+import { isExpiring, isForRevokedKey, isHeldUpByOthers, withdraw } from './withdraw.js';
 
 /**
  * @throws what `Outbox.put` throws; ENVELOPE_EXISTS when the peer holds another envelope under this id; OUTSIDE_WINDOW
@@ -24,7 +24,7 @@ export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
     let isUseless = false;
     await withinWindow(parts, delivery, signal, async (whileOpen) => {
       if (await arrivedBefore(parts, outbox, delivery, whileOpen)) return;
-      isUseless = isExpiring(parts, delivery);
+      isUseless = isExpiring(parts, delivery) || isForRevokedKey(parts, delivery);
       if (isUseless) return;
       await put(parts, outbox, delivery, whileOpen).catch((error: unknown) => {
         isUseless = isHeldUpByOthers(delivery, error);

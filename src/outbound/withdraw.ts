@@ -1,6 +1,6 @@
 /**
- * An envelope that must not be sent any more, or cannot: its signed assertion expires before it is there, or a hub does
- * not take it because of another receiver. The delivery gets one for its peer alone, always under another id. Of the old
+ * An envelope that must not be sent any more, or cannot: its signed assertion expires before it is there, the key
+ * that it is sealed to was revoked, or a hub does not take it because of another receiver. The delivery gets one for its peer alone, always under another id. Of the old
  * one a part may lie somewhere, or all of it, unheard of; the far side takes an id once, and what lies half under it
  * belongs to other bytes. Should the old one have arrived after all, its receipt counts (see receipt.ts).
  */
@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
 import { isGatewayError } from '../errors/gateway-error.js';
+import { jwkThumbprint } from '../jmix/jwk-thumbprint.js';
 import { writeOwners } from '../spool/envelope-owners.js';
 import type { OutboundParts } from './parts.js';
 
@@ -21,6 +22,13 @@ export function isExpiring({ clock, assertionMs }: OutboundParts, { sealed }: De
   if (sealed?.expiresAtMs === undefined) return false;
   const marginMs = Math.min(MARGIN_MS, MARGIN_SHARE * (assertionMs ?? Number.POSITIVE_INFINITY));
   return clock.now() + marginMs >= sealed.expiresAtMs;
+}
+
+/** Whether it is sealed to a key that its peer has revoked since: whoever stole that key could open it. */
+export function isForRevokedKey({ peers, keyNews }: OutboundParts, { peerId, sealed }: Delivery): boolean {
+  if (sealed?.sealedTo === undefined || !keyNews.revokedBy(peerId).has(sealed.sealedTo)) return false;
+  const present = peers.get(peerId)?.encryptionKey;
+  return present === undefined || jwkThumbprint(present) !== sealed.sealedTo;
 }
 
 /** Whether a put may have failed for want of room, or of membership, of another receiver at the same hub. */

@@ -14,7 +14,7 @@
  *     inbox/<id>.JMIX/                arrived, durable, not yet opened
  *     staging/<id>/                   decrypted, nothing of it trusted before `verify`
  *     opened/<id>/                    verified, waiting for the PACS
- *     quarantine/<id>.JMIX/           failed a check
+ *     quarantine/<id>.JMIX/           failed a check; <id>-<sha16>.JMIX: another one came later under its id
  *     fetching/<id>.JMIX.tar          on its way from an exchange; kept, so that it can go on
  *     uploads/                        on their way in pieces; kept for the same reason
  *     held/<id>.JMIX/                 of a hub: waits for its receivers

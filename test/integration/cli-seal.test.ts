@@ -1,5 +1,5 @@
 /** `drawbridge seal`: several receivers, files that go along, what the manifest says; and what is refused before a byte. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
@@ -106,6 +106,32 @@ it('the manifest says what it is told to say', async () => {
   expect(manifest.security.classification).toBe('de-identified');
   const left = Date.parse(manifest.sender.assertion.expires_at) - Date.parse(manifest.timestamp);
   expect(left).toBe(2 * 86_400_000);
+});
+
+it('consent may be said in the words of the JMIX schema', async () => {
+  const consent = '{"status": "granted", "signed_on": "2026-01-01"}';
+  const sealed = await seal(...toB(), '--consent', consent);
+  expect((await manifestOf(sealed['path'])).extensions.consent).toEqual({
+    status: 'granted',
+    signed_on: '2026-01-01',
+  });
+});
+
+it('links in a folder are followed, and what file managers leave about stays at home', async () => {
+  const folder = join(root, 'linked');
+  await mkdir(folder);
+  for (const name of await readdir(join(root, 'study')))
+    await symlink(join(root, 'study', name), join(folder, name));
+  for (const name of ['.DS_Store', 'Thumbs.db']) await writeFile(join(folder, name), 'litter');
+  const sealed = await drawbridgeJson(
+    ...['seal', folder, '--sender-id', 'site-a', '--out', out, ...toB()],
+    ...['--sign-with', join(root, 'a', 'signing.key')],
+  );
+  expect(sealed).toMatchObject({ ok: true, instances: 2 });
+  const { opened } = await openAs('b', sealed['path']);
+  expect(
+    (opened['files'] as { file: string }[]).filter(({ file: name }) => name.startsWith('files/')),
+  ).toEqual([]);
 });
 
 it.each([

@@ -9,8 +9,10 @@ import { retryReception } from '../../src/inbound/retry.js';
 import { WIRE_MEDIA_TYPE } from '../../src/jmix/archive-media-type.js';
 import { openEnvelopeArchive } from '../../src/jmix/envelope-archive.js';
 import { jwkThumbprint } from '../../src/jmix/jwk-thumbprint.js';
+import { pack } from '../../src/outbound/pack.js';
 import { acceptReceipt } from '../../src/outbound/receipt.js';
 import { retryDelivery } from '../../src/outbound/retry.js';
+import { seal } from '../../src/outbound/seal.js';
 import { ship } from '../../src/outbound/ship.js';
 import { signAnnouncement } from '../../src/trust/announcement.js';
 import type { KeyAnswer } from '../../src/trust/peer-news.js';
@@ -194,6 +196,34 @@ async function receiveFolder(site: TestSite, folder: string, signal: AbortSignal
   const { stream: body } = await openEnvelopeArchive(folder);
   return site.inbound.receive({ from: { peerId: 'site-a' }, body, mediaType: WIRE_MEDIA_TYPE, signal });
 }
+
+it('what is sealed to a key that the peer revokes before it goes is sealed again, and never leaves', async () => {
+  const { keys } = b.context;
+  const next = encryptionKey();
+  const id = await takeStudyIn(a.outbound, 'site-b');
+  const { signal } = new AbortController();
+  await pack(a.outbound, id, signal);
+  await seal(a.outbound, id, signal);
+  const says = signAnnouncement(
+    {
+      site: 'site-b',
+      issuedAtMs: Date.now() - 60_000,
+      signing: [],
+      encryption: [next.publicKey],
+      revoked: [jwkThumbprint(keys.encryption.publicKey)],
+    },
+    keys.signing.privateKey,
+  );
+  await a.context.keyNews.learn('site-b', [says]);
+  await ship(a.outbound, id, signal);
+  expect(await deliveryOf(id)).toMatchObject({ carriage: 'packed', formerEnvelopes: [{ id }] });
+  expect(await readdir(b.inboxFolder)).toEqual([]);
+  await a.work();
+  expect(await deliveryOf(id)).toMatchObject({
+    carriage: 'acknowledged',
+    sealed: { sealedTo: jwkThumbprint(next.publicKey) },
+  });
+});
 
 it('a study for a peer whose keys the directory has not told yet is tried again by itself', async () => {
   const { peers } = a.context;
