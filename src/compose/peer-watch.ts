@@ -33,23 +33,24 @@ export function startPeerWatch(site: SiteContext, changed: () => void): PeerWatc
         });
     };
     const timer = setInterval(run, everyMs);
-    if (everyMs > REFRESH_MS) run();
-    return async () => {
-      clearInterval(timer);
-      await running;
+    return {
+      run,
+      async stop() {
+        clearInterval(timer);
+        await running;
+      },
     };
   };
   const ask = () => site.keyNews.askAll(stopping.signal);
   const lookUp = () => site.directory.lookUp(stopping.signal);
-  const stops = [
-    repeat(refresh, REFRESH_MS),
-    repeat(ask, ASK_MS),
-    repeat(lookUp, site.settings.directory.refreshMinutes * MINUTE_MS),
-  ];
+  const directory = repeat(lookUp, site.settings.directory.refreshMinutes * MINUTE_MS);
+  const repeated = [repeat(refresh, REFRESH_MS), repeat(ask, ASK_MS), directory];
+  // Peers may be known by their entries alone. Published keys are asked for when an envelope needs them.
+  directory.run();
   return {
     async stop() {
       stopping.abort();
-      await Promise.all(stops.map((stop) => stop()));
+      await Promise.all(repeated.map((each) => each.stop()));
     },
   };
 }
