@@ -1,6 +1,9 @@
-/** The files that a command line names, folders searched; DICOM ones told from others by their content. */
-import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+/**
+ * The files that a command line names, folders searched; DICOM ones told from others by their content. Links count as
+ * what they lead to, since PACS exports and archives are often made of them.
+ */
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { TAGS } from '../dicom/tags.js';
 import type { Instance } from '../domain/instance.js';
 import { parseUid, type Uid } from '../domain/uid.js';
@@ -9,6 +12,7 @@ import { hashFrom, readInstanceFile } from '../spool/instance-file.js';
 
 /** One DICOM file of the command line. */
 export interface InputInstance extends Instance {
+  /** Absolute, as is that of every other file. */
   readonly path: string;
   readonly fileBytes: number;
   readonly dataSetOffset: number;
@@ -19,6 +23,8 @@ export interface InputFiles {
   readonly instances: readonly InputInstance[];
   /** Files that are not DICOM. */
   readonly others: readonly { readonly path: string; readonly name: string; readonly sizeBytes: number }[];
+  /** How many were left out: media directories, hidden files and folders, what file managers leave, what is no file. */
+  readonly skipped: number;
 }
 
 const WANTED = [
@@ -30,16 +36,18 @@ const WANTED = [
 ];
 /** A media directory describes files on their medium; it is not part of a study. */
 const DICOMDIR = 'DICOMDIR';
+/** In lower case. */
+const LITTER = new Set(['.ds_store', 'thumbs.db', 'desktop.ini']);
 
 /**
- * Reads what is named. The same instance twice counts once.
- * @throws REQUEST_INVALID when a path is missing, or one SOP Instance UID stands for different bytes
+ * Reads what is named. The same instance twice, or the same path, counts once.
+ * @throws REQUEST_INVALID when a path is missing, a link leads nowhere, or one SOP Instance UID stands for different bytes
  */
 export async function readInputFiles(paths: readonly string[]): Promise<InputFiles> {
   const instances = new Map<Uid, InputInstance>();
   const others: { path: string; name: string; sizeBytes: number }[] = [];
-  for (const path of await filesBelow(paths)) {
-    if (basename(path) === DICOMDIR) continue;
+  const found = await filesBelow(paths);
+  for (const path of found.files) {
     const instance = await describe(path);
     if (instance === undefined) {
       others.push({ path, name: basename(path), sizeBytes: (await stat(path)).size });
@@ -54,39 +62,46 @@ export async function readInputFiles(paths: readonly string[]): Promise<InputFil
     }
     instances.set(instance.sopInstanceUid, instance);
   }
-  return { instances: [...instances.values()], others };
+  return { instances: [...instances.values()], others, skipped: found.skipped };
 }
 
-async function filesBelow(paths: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const path of paths) {
+interface Found {
+  /** Each path once, in the order of the command line, and by name within a folder. */
+  readonly files: ReadonlySet<string>;
+  readonly skipped: number;
+}
+
+async function filesBelow(paths: readonly string[]): Promise<Found> {
+  const files = new Set<string>();
+  const folders = new Set<string>();
+  let skipped = 0;
+  const take = async (path: string, given: string): Promise<void> => {
+    const name = basename(path);
+    if (path !== given && name.startsWith('.')) {
+      skipped += 1;
+      return;
+    }
     const kind = await stat(path).catch((cause: unknown) => {
-      throw new GatewayError('REQUEST_INVALID', `there is no file or folder ${path}`, { cause });
+      // Names in folders may tell of a person: only what the caller typed is repeated.
+      const what =
+        path === given ? `there is no file or folder ${given}` : `a link leads nowhere, in ${given}`;
+      throw new GatewayError('REQUEST_INVALID', what, { cause });
     });
-    if (!kind.isDirectory()) {
-      found.push(path);
-      continue;
-    }
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    const files: string[] = [];
-    for (const entry of entries) {
-      const file = join(entry.parentPath, entry.name);
-      if (!isLitter(entry.name) && (entry.isFile() || (await isLinkToFile(file)))) files.push(file);
-    }
-    found.push(...files.sort());
-  }
-  return found;
-}
-
-/** What file managers leave about in folders: nobody means to send it. */
-function isLitter(name: string): boolean {
-  return name.startsWith('.') || name === 'Thumbs.db' || name === 'desktop.ini';
-}
-
-/** An archive of links to files is as good as one of files. */
-async function isLinkToFile(path: string): Promise<boolean> {
-  const target = await stat(path).catch(() => undefined);
-  return target?.isFile() === true;
+    if (kind.isDirectory()) return search(path, given);
+    if (!kind.isFile() && path === given)
+      throw new GatewayError('REQUEST_INVALID', `expected a file or a folder: ${given}`);
+    if (kind.isFile() && name !== DICOMDIR && !LITTER.has(name.toLowerCase())) files.add(path);
+    else skipped += 1;
+  };
+  const search = async (folder: string, given: string): Promise<void> => {
+    // A folder that links lead to again and again is searched once.
+    const real = await realpath(folder);
+    if (folders.has(real)) return;
+    folders.add(real);
+    for (const name of (await readdir(folder)).sort()) await take(join(folder, name), given);
+  };
+  for (const path of paths.map((path) => resolve(path))) await take(path, path);
+  return { files, skipped };
 }
 
 /** Undefined for a file that is not DICOM Part 10. */

@@ -11,6 +11,7 @@ import { readManifest } from '../jmix/manifest.js';
 import { partyJson, partyText } from './custody-view.js';
 import { openEnvelopeInput, withScratch } from './envelope-input.js';
 import { manifestJson, manifestLines, visibleDialect } from './envelope-view.js';
+import { interruptible } from './interruptible.js';
 import { addGnupgOptions, type OpenpgpOptions } from './openpgp-input.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
 
@@ -21,9 +22,10 @@ export function inspectCommand(): Command {
     .option('--json', 'one JSON object on standard output');
   return addGnupgOptions(command).action(async (envelope: string, options: JsonOption & OpenpgpOptions) => {
     const scratch = join(tmpdir(), `drawbridge-inspect-${randomUUID()}`);
-    await withScratch(scratch, async () => {
+    const work = async (signal: AbortSignal) => {
       await mkdir(scratch, { mode: 0o700 });
-      const source = await openEnvelopeInput(resolve(envelope), scratch, { ...options, unverified: true });
+      const unverified = { ...options, unverified: true as const };
+      const source = await openEnvelopeInput(resolve(envelope), scratch, unverified, signal);
       const manifest = readManifest(source.manifest);
       const { payload } = source;
       const dialect = visibleDialect(manifest, source);
@@ -65,7 +67,8 @@ export function inspectCommand(): Command {
             : [`unknown    ${plainText(facts.unknown_fields.join(', '), 500)}`]),
         ].join('\n'),
       );
-    });
+    };
+    await interruptible((signal) => withScratch(scratch, () => work(signal)));
   });
 }
 

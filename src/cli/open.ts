@@ -1,7 +1,7 @@
 /** `drawbridge open`: an envelope → its payload's files, once everything about it has verified. Needs no config. */
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -9,12 +9,13 @@ import { blankPreambles } from '../inbound/inspect-instances.js';
 import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
 import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
-import { syncTree } from '../spool/atomic.js';
+import { isErrno, syncTree } from '../spool/atomic.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
 import { formsJson, manifestJson } from './envelope-view.js';
 import { interruptible } from './interruptible.js';
 import { addOpenpgpOptions, type OpenpgpOptions, withOpenpgp } from './openpgp-input.js';
 import { type JsonOption, printResult } from './output.js';
+import { makeOutputFolder } from './output-folder.js';
 import { type PassphraseOption, passphraseOption, readOwnKeys } from './own-keys.js';
 import { startProgress } from './progress.js';
 import {
@@ -32,8 +33,9 @@ interface OpenOptions extends JsonOption, OpenpgpOptions, PassphraseOption, Trus
   readonly out: string;
 }
 
-/** Plaintext lies in there until everything has verified. */
+/** Plaintext lies in there until everything has verified; the number of the process stands in its name. */
 const SCRATCH_PREFIX = '.opening-';
+const LEFTOVER = /^\.opening-(?:(\d+)-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function openCommand(): Command {
   const command = new Command('open')
@@ -48,10 +50,11 @@ export function openCommand(): Command {
   return addOpenpgpOptions(addTrustOptions(command)).action((envelope: string, options: OpenOptions) =>
     interruptible(async (signal) => {
       const out = resolve(options.out);
-      const madeOut = await ensureEmpty(out);
+      await assertEmpty(out);
+      const made = await makeOutputFolder(out);
       const scratch = join(out, `${SCRATCH_PREFIX}${process.pid}-${randomUUID()}`);
       try {
-        const opened = await openInto(envelope, out, scratch, options, signal);
+        const opened = await withScratch(scratch, () => openInto(envelope, out, scratch, options, signal));
         const files = opened.files.map(({ file, sha256, sizeBytes }) => ({
           file,
           sha256,
@@ -74,7 +77,7 @@ export function openCommand(): Command {
           `${out}: ${instances} instances, ${files.length} files`,
         );
       } catch (error) {
-        if (madeOut) await rmdir(out).catch(() => undefined);
+        await made.undo();
         throw error;
       }
     }),
@@ -82,16 +85,6 @@ export function openCommand(): Command {
 }
 
 async function openInto(
-  envelope: string,
-  out: string,
-  scratch: string,
-  options: OpenOptions,
-  signal: AbortSignal,
-): Promise<OpenedEnvelope> {
-  return withScratch(scratch, () => openWithin(envelope, out, scratch, options, signal));
-}
-
-async function openWithin(
   envelope: string,
   out: string,
   scratch: string,
@@ -134,6 +127,7 @@ async function openWithin(
     });
     if (options.preamble === 'blank') await blankPreambles(join(staging, 'dicom'));
     await syncTree(staging);
+    signal.throwIfAborted();
     // Everything has verified: now, and only now, the files become visible.
     for (const name of await readdir(staging)) await rename(join(staging, name), join(out, name));
     return withOpenpgp(source, opened);
@@ -142,33 +136,39 @@ async function openWithin(
   }
 }
 
-/** @returns whether the folder was made just now */
-async function ensureEmpty(path: string): Promise<boolean> {
-  const names = await readdir(path).catch(() => undefined);
-  if (names === undefined) {
-    await mkdir(path, { recursive: true });
-    return true;
-  }
-  if (names.every(isLeftover)) {
-    for (const name of names) await rm(join(path, name), { recursive: true, force: true });
-    return false;
-  }
-  if (names.length > 0)
+/**
+ * Clears what a killed `open` has left in the folder, when there is nothing else.
+ * @throws REQUEST_INVALID
+ */
+async function assertEmpty(path: string): Promise<void> {
+  const names = await readdir(path).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw new GatewayError('REQUEST_INVALID', `expected an empty or missing folder: ${path}`, {
+      cause: error,
+    });
+  });
+  if (names.length === 0) return;
+  if (!names.every(isLeftover))
     throw new GatewayError('REQUEST_INVALID', `expected an empty or missing folder: ${path}`);
-  return false;
+  for (const name of names) await rm(join(path, name), { recursive: true, force: true });
+  process.stderr.write(`cleared what an interrupted open had left in ${path}\n`);
 }
 
 /** The scratch folder of an `open` that was killed. */
 function isLeftover(name: string): boolean {
-  const pid = new RegExp(`^\\${SCRATCH_PREFIX}(\\d+)-`).exec(name)?.[1];
-  return pid !== undefined && !isRunning(Number(pid));
+  const found = LEFTOVER.exec(name);
+  if (found === null) return false;
+  // Without the number: by a version that did not write it.
+  return found[1] === undefined || !isRunning(Number(found[1]));
 }
 
+/** In a container the one before us often had our own number. */
 function isRunning(pid: number): boolean {
+  if (pid === process.pid) return false;
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Somebody else's process.
+    return isErrno(error, 'EPERM');
   }
 }

@@ -2,6 +2,7 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FileEntry } from '../jmix/files-list.js';
 import type { PlainEnvelopeRequest } from '../jmix/plain-envelope.js';
 import { encryptMessage } from '../openpgp/encrypt.js';
 import type { Gnupg } from '../openpgp/home.js';
@@ -18,7 +19,7 @@ export async function sealToMessage(
   fingerprints: readonly string[],
   contents: Omit<PlainEnvelopeRequest, 'archiveSink'>,
   out: string,
-): Promise<{ readonly path: string; readonly sizeBytes: number }> {
+): Promise<{ readonly path: string; readonly sizeBytes: number; readonly files: readonly FileEntry[] }> {
   const path = join(out, `${contents.id}.JMIX.tar.gpg`);
   const part = `${path}.part`;
   const { fingerprint: signer } = await ownKey(gnupg);
@@ -29,7 +30,7 @@ export async function sealToMessage(
     const sealed = await sealMessage({ encrypt }, { ...contents, fingerprints, messageSink });
     await rename(part, path);
     await syncFolder(out);
-    return { path, sizeBytes: sealed.archiveSizeBytes };
+    return { path, sizeBytes: sealed.archiveSizeBytes, files: sealed.files };
   } catch (error) {
     await rm(part, { force: true });
     throw error;

@@ -1,7 +1,7 @@
 /** What `drawbridge seal` is told beside the study: whom it is for, what goes along, what the manifest says. */
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseExtensions } from '../config/extensions.js';
 import type { AttachmentKind } from '../domain/attachment.js';
@@ -9,6 +9,7 @@ import { CLASSIFICATIONS, type Classification, type Extensions } from '../domain
 import { DIALECT_NAMES, type DialectName } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
+import { foldName } from '../jmix/entry-name.js';
 import type { Recipient } from '../jmix/recipients.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { parseStrictJson } from '../jmix/strict-json.js';
@@ -78,7 +79,10 @@ export function addSealOptions(command: Command): Command {
         .choices(CLASSIFICATIONS)
         .default('confidential'),
     )
-    .option('--consent <json>', 'consent in the manifest, as JSON or a file of it: {"status": "granted", …}')
+    .option(
+      '--consent <json>',
+      'consent in the manifest, as JSON or a file of it: {"status": "granted", "signed_on": "2026-01-31", …}',
+    )
     .option('--tag <word>', 'a custom tag in the manifest; may come again', collect)
     .option('--deid <keyword...>', 'DICOM attributes that were taken out, told in the manifest')
     .option('--expires-days <n>', 'the receiver refuses it after so long', toDays);
@@ -130,7 +134,11 @@ export function expiryOf({ expiresDays, dialect }: SealOptions, nowMs: number): 
   return nowMs + expiresDays * DAY_MS;
 }
 
-/** @throws ARCHIVE_UNSAFE when a payload cannot hold a name, REQUEST_INVALID when a file is missing or of no series */
+/**
+ * A file that is named as the report or as a preview does not travel a second time, as one of the others.
+ * @throws ARCHIVE_UNSAFE when a payload cannot hold a name; REQUEST_INVALID when a file is missing or of no series, or two
+ *   have one name
+ */
 export async function readAttachments(
   { preview = [], report }: SealOptions,
   { instances, others }: InputFiles,
@@ -143,10 +151,30 @@ export async function readAttachments(
       'expected each preview to be named after the SeriesInstanceUID of a series, with an ending such as .jpg',
     );
   }
-  const files = await Promise.all(others.map(({ path }) => attachment('file', path)));
-  if (report === undefined) return { files: [...files, ...previews] };
-  const reported = await attachment('report', report);
-  return { files: [...files, reported, ...previews], report: reported.name };
+  const placed = new Set(
+    [...preview, ...(report === undefined ? [] : [report])].map((path) => resolve(path)),
+  );
+  const paths = others.map(({ path }) => path).filter((path) => !placed.has(path));
+  const files = await Promise.all(paths.map((path) => attachment('file', path)));
+  const reported = report === undefined ? undefined : await attachment('report', report);
+  const all = [...files, ...(reported === undefined ? [] : [reported]), ...previews];
+  assertNamedApart(all);
+  return { files: all, ...(reported === undefined ? {} : { report: reported.name }) };
+}
+
+/** Attachments lie side by side, whatever folders they come from. */
+function assertNamedApart(files: readonly PayloadFile[]): void {
+  const names = new Set<string>();
+  for (const { name } of files) {
+    const folded = foldName(name);
+    if (names.has(folded)) {
+      throw new GatewayError(
+        'REQUEST_INVALID',
+        `two of the files are called ${basename(name)}, and attachments travel without their folders: rename one`,
+      );
+    }
+    names.add(folded);
+  }
 }
 
 async function attachment(kind: AttachmentKind, path: string): Promise<PayloadFile> {

@@ -10,6 +10,7 @@ import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { AUDIT_FILE, envelopeFolderName, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
+import type { FileEntry } from '../jmix/files-list.js';
 import { type PayloadFile, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
@@ -18,6 +19,7 @@ import { interruptible } from './interruptible.js';
 import { gnupgFrom, toFingerprint } from './openpgp-input.js';
 import { sealToMessage } from './openpgp-seal.js';
 import { printResult } from './output.js';
+import { makeOutputFolder } from './output-folder.js';
 import { readOwnKey } from './own-keys.js';
 import { startProgress } from './progress.js';
 import {
@@ -32,6 +34,7 @@ import {
 } from './seal-options.js';
 
 const READ_BYTES = 1024 * 1024;
+const SKIPPED = 'hidden, a DICOMDIR, no file, or left by a file manager';
 
 export function sealCommand(): Command {
   return addSealOptions(
@@ -49,14 +52,12 @@ export function sealCommand(): Command {
       const createdAtMs = Date.now();
       const assertionExpiresAtMs = expiryOf(options, createdAtMs);
       const input = await readInputFiles(paths);
-      const { instances } = input;
+      const { instances, skipped } = input;
       const attachments = await readAttachments(options, input);
       const metadata = await describeStudy(onlyStudy(instances), instances, pathOf(instances));
       const id = parseEnvelopeId(randomUUID());
       const out = resolve(options.out);
-      await mkdir(out, { recursive: true });
       const total = instances.reduce((sum, instance) => sum + instance.fileBytes, 0);
-      const progress = startProgress('sealing', total, options.json);
       const contents = {
         id,
         createdAtMs,
@@ -68,25 +69,43 @@ export function sealCommand(): Command {
         files: [...dicomFiles(instances), ...attachments.files],
         signingKey,
         ...(assertionExpiresAtMs === undefined ? {} : { assertionExpiresAtMs }),
-        onProgress: (bytes: number) => progress.update(Math.min(bytes, total)),
       };
-      try {
-        const { path, sizeBytes } = await interruptible((signal) =>
-          options.openpgp === undefined
-            ? sealToEnvelope({ ...contents, recipients, dialect: options.dialect, signal }, out)
-            : sealToMessage(
+      const sealed = await interruptible(async (signal) => {
+        const made = await makeOutputFolder(out);
+        const progress = startProgress('sealing', total, options.json);
+        const watched = {
+          ...contents,
+          signal,
+          onProgress: (bytes: number) => progress.update(Math.min(bytes, total)),
+        };
+        try {
+          return options.openpgp === undefined
+            ? await sealToEnvelope({ ...watched, recipients, dialect: options.dialect }, out)
+            : await sealToMessage(
                 gnupgFrom(options),
                 options.openpgp.map(toFingerprint),
-                { ...contents, receivers: receiversOf(options), signal },
+                { ...watched, receivers: receiversOf(options) },
                 out,
-              ),
-        );
-        progress.stop();
-        printResult(options, { id, path, instances: instances.length, size_bytes: sizeBytes }, path);
-      } catch (error) {
-        progress.stop();
-        throw error;
-      }
+              );
+        } catch (error) {
+          await made.undo();
+          throw error;
+        } finally {
+          progress.stop();
+        }
+      });
+      if (skipped > 0) process.stderr.write(`left out: ${skipped}, ${SKIPPED}\n`);
+      const { path, sizeBytes } = sealed;
+      const files = sealed.files.map((entry) => ({
+        file: entry.file,
+        sha256: entry.sha256,
+        size_bytes: entry.sizeBytes,
+      }));
+      printResult(
+        options,
+        { id, path, instances: instances.length, size_bytes: sizeBytes, skipped, files },
+        path,
+      );
     });
 }
 
@@ -94,6 +113,7 @@ interface SealedAt {
   readonly path: string;
   /** Of the payload. */
   readonly sizeBytes: number;
+  readonly files: readonly FileEntry[];
 }
 
 /** The folder `<id>.JMIX` in `out`. */
@@ -118,7 +138,7 @@ async function sealToEnvelope(
     const path = join(out, envelopeFolderName(request.id));
     await rename(folder, path);
     await syncFolder(out);
-    return { path, sizeBytes: sealed.payloadSizeBytes };
+    return { path, sizeBytes: sealed.payloadSizeBytes, files: sealed.files };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;

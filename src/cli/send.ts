@@ -23,7 +23,7 @@ export function sendCommand(): Command {
     .option('--calling <AE>', 'our AE title', 'DRAWBRIDGE')
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SendOptions) => {
-      const { instances, others } = await readInputFiles(paths);
+      const { instances, others, skipped } = await readInputFiles(paths);
       if (instances.length === 0)
         throw new GatewayError('REQUEST_INVALID', 'none of the files is a DICOM instance');
       const progress = startProgress('sending', instances.length, options.json);
@@ -45,7 +45,7 @@ export function sendCommand(): Command {
       } finally {
         progress.stop();
       }
-      report(options, outcomes, others.length);
+      report(options, outcomes, others.length + skipped);
     });
 }
 

@@ -70,7 +70,10 @@ export function verifyCommand(): Command {
           limits: options,
           ...(receipt === undefined ? {} : { receipt }),
         };
-        printEnvelope(options, await verifyEnvelope(request));
+        const findings = await verifyEnvelope(request);
+        // What was interrupted is no finding.
+        signal.throwIfAborted();
+        printEnvelope(options, findings);
       }),
     );
   });

@@ -19,12 +19,20 @@ export function parseExtensions(value: unknown): Extensions {
   throw new GatewayError('REQUEST_INVALID', `these are no extensions: ${problems.join('; ')}`);
 }
 
-/** Each member of the schema that is called otherwise here. */
-const OUR_NAMES: Readonly<Record<string, string>> = { custom_tags: 'customTags', signed_on: 'signedOn' };
-
+/** The members of the JMIX schema that are called otherwise in our config. */
 function withOurNames(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [OUR_NAMES[name] ?? name, withOurNames(member)]),
-  );
+  const extensions = renamed(value, 'custom_tags', 'customTags');
+  if (!isRecord(extensions) || !Object.hasOwn(extensions, 'consent')) return extensions;
+  return { ...extensions, consent: renamed(extensions['consent'], 'signed_on', 'signedOn') };
+}
+
+/** One that stands there under both names stays as it is, and is refused as a member that nobody knows. */
+function renamed(value: unknown, from: string, to: string): unknown {
+  if (!isRecord(value) || !Object.hasOwn(value, from) || Object.hasOwn(value, to)) return value;
+  const { [from]: member, ...others } = value;
+  return { ...others, [to]: member };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -94,7 +94,7 @@ export function createNameRegister(): NameRegister {
     addFile(name) {
       const folded = foldName(name);
       addFolders(folded);
-      if (kinds.has(folded)) unsafe('a name stands twice in the archive');
+      if (kinds.has(folded)) unsafe('a name stands twice');
       note(folded, 'file');
     },
     addFolder(name) {
@@ -114,5 +114,5 @@ export function foldName(name: string): string {
 }
 
 function unsafe(message: string): never {
-  throw new GatewayError('ARCHIVE_UNSAFE', `the archive is not extracted: ${message}`);
+  throw new GatewayError('ARCHIVE_UNSAFE', `not the names of a safe archive: ${message}`);
 }
