@@ -38,7 +38,7 @@ export async function readStatus(source: AsyncIterable<Buffer>): Promise<Said> {
 }
 
 /** A line that is not whole, because gpg was killed, says nothing. */
-export function parseStatus(text: string): Said {
+function parseStatus(text: string): Said {
   const lines = text.split('\n').slice(0, -1);
   const status = lines
     .filter((line) => line.startsWith(PREFIX))

@@ -14,7 +14,7 @@ import { ed25519PublicKey, keyFingerprint } from '../jmix/raw-keys.js';
 /** `typ` of the JWS, so that nothing else that a directory signs can pass for an attestation. */
 const ATTESTATION_TYPE = 'drawbridge-attestation+jws';
 /** A card is a few hundred bytes. */
-export const ATTESTATION_MAX_BYTES = 64 * 1024;
+const ATTESTATION_MAX_BYTES = 64 * 1024;
 const MAX_KEYS = 16;
 
 const rawKey = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);

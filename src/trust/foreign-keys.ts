@@ -20,7 +20,7 @@ type Half = 'public' | 'private';
 
 const SODIUM_SECRET_BYTES = 2 * RAW_KEY_BYTES;
 /** The longest honest form is a PEM with comments around it. */
-export const KEY_FILE_MAX_BYTES = 16 * 1024;
+const KEY_FILE_MAX_BYTES = 16 * 1024;
 
 /** @param what the file's name, for the message @throws KEY_UNREADABLE */
 export function parseForeignPublicKey(bytes: Buffer, curve: Curve, what: string): KeyObject {

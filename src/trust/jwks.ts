@@ -10,6 +10,8 @@ import { formatJwk, type PublishedKey, parseJwk } from './jwk.js';
 import type { SiteKeys } from './site-keys.js';
 
 export const JWKS_MEDIA_TYPE = 'application/jwk-set+json';
+/** Where a bridge publishes its set (RFC 8615). */
+export const JWKS_PATH = '/.well-known/jwks.json';
 /** Member beside `keys` (RFC 7517 §5 allows more, and who does not know it ignores it). */
 const ANNOUNCEMENTS = 'drawbridge_announcements';
 /** More are no honest set. */

@@ -19,7 +19,7 @@ import { parseStrictObject } from '../jmix/strict-json.js';
 import { type PeerCard, peerCardSchema } from './peer-card.js';
 
 /** A card with long names and all keys has about 1 KB. */
-export const PAIRING_MESSAGE_MAX_BYTES = 8 * 1024;
+const PAIRING_MESSAGE_MAX_BYTES = 8 * 1024;
 /** A letter takes its time; what lies about for longer is of no use to anybody. */
 const MAX_AGE_MS = 7 * 24 * 3_600_000;
 /** Clocks of two sites, and their time zones. */

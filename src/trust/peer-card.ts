@@ -15,7 +15,7 @@ const MAX_TEXT = 200;
 /** A raw 32-byte public key in base64. */
 export const rawKeyText = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
 /** As `peers[].id` in the config: safe in a file name. */
-export const peerIdText = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
+const peerIdText = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
 
 /** A card as it comes from outside. */
 export const peerCardSchema = z.object({

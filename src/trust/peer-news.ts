@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { isGatewayError } from '../errors/gateway-error.js';
 import { keyFingerprint } from '../jmix/raw-keys.js';
 import type { Log } from '../observe/log.js';
-import { parseJwks } from './jwks.js';
+import { JWKS_PATH, parseJwks } from './jwks.js';
 import { parsePublicKey } from './key-files.js';
 import { ASK_EVERY_MS, type PeerBook } from './peer-book.js';
 import type { KnownPeer } from './peers.js';
@@ -120,7 +120,6 @@ async function untilAnswered(
 function keySetUrl({ entry, peer }: KnownPeer): string | undefined {
   if (entry.jwks === 'off') return undefined;
   return (
-    entry.jwksUrl ??
-    (peer.url === undefined ? undefined : `${peer.url.replace(/\/+$/, '')}/.well-known/jwks.json`)
+    entry.jwksUrl ?? (peer.url === undefined ? undefined : `${peer.url.replace(/\/+$/, '')}${JWKS_PATH}`)
   );
 }

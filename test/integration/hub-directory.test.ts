@@ -39,6 +39,19 @@ it('a directory whose certificate is not the pinned one is not asked', async () 
   expect(await codeOf(client('site-a', 'ab'.repeat(32)).lookUp('site-b', signal))).toBe('PEER_UNTRUSTED');
 });
 
+it('a directory of which nothing is known is not asked, whoever vouches for its certificate', async () => {
+  const asking = createDirectoryClient(
+    `https://127.0.0.1:${hub.port()}`,
+    { certificateFingerprints: [] },
+    hub.identity('site-a'),
+  );
+  clients.push(asking);
+  await expect(asking.lookUp('site-b', signal)).rejects.toMatchObject({
+    code: 'PEER_UNTRUSTED',
+    message: expect.stringContaining('neither a fingerprint nor a CA'),
+  });
+});
+
 it('a stranger learns nothing of the sites', async () => {
   expect(await codeOf(client('stranger').lookUp('site-b', signal))).toBe('PEER_REFUSED');
 });

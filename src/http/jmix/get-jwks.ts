@@ -1,9 +1,9 @@
 /** GET and HEAD /.well-known/jwks.json, and /jwks: our public keys (RFC 7517), for everyone. */
 import type { RequestHandler } from 'express';
-import { JWKS_MEDIA_TYPE } from '../../trust/jwks.js';
+import { JWKS_MEDIA_TYPE, JWKS_PATH } from '../../trust/jwks.js';
 import type { PeerApi } from '../ports.js';
 
-export const JWKS_PATHS = ['/.well-known/jwks.json', '/jwks'];
+export const JWKS_PATHS = [JWKS_PATH, '/jwks'];
 /** So long somebody may go on with the old keys after a rotation; they are honoured for much longer. */
 const MAX_AGE_SECONDS = 300;
 

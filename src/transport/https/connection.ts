@@ -39,6 +39,15 @@ function connectVerified(
   options: ConnectionOptions,
 ): Promise<TLSSocket> {
   const pinned = trust.certificateFingerprints.length > 0;
+  // Else the certificate authorities of the operating system would do, and with them half the world.
+  if (!pinned && trust.certificateAuthority === undefined) {
+    return Promise.reject(
+      new GatewayError(
+        'PEER_UNTRUSTED',
+        'nothing is known by which the server could be told from an impostor: neither a fingerprint nor a CA',
+      ),
+    );
+  }
   return new Promise((resolve, reject) => {
     const host = options.host ?? 'localhost';
     const socket = connect({

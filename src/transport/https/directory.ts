@@ -1,6 +1,5 @@
 /** Look-ups in a directory: GET <url>/api/jmix/directory/<site>, over verified connections, with our certificate. */
 import type { ServerTrust } from '../../domain/exchange.js';
-import { GatewayError } from '../../errors/gateway-error.js';
 import type { ClientIdentity } from '../client-identity.js';
 import { refusalFrom } from './answer.js';
 import { createVerifiedAgent } from './connection.js';
@@ -9,7 +8,8 @@ import { exchange } from './exchange.js';
 export interface DirectoryClient {
   /**
    * The attestation of a site, as compact JWS, not verified yet; undefined when the directory has no such site.
-   * @throws PEER_UNREACHABLE, PEER_UNTRUSTED, PEER_BUSY, PEER_REFUSED, DIRECTORY_INVALID, CANCELLED
+   * @throws PEER_UNREACHABLE, PEER_UNTRUSTED, PEER_BUSY, PEER_REFUSED (also for an answer above 64 KiB), CANCELLED (also
+   *   when it takes longer than 20 s)
    */
   lookUp(siteId: string, signal: AbortSignal): Promise<Buffer | undefined>;
   /** Closes idle connections. */
@@ -18,6 +18,8 @@ export interface DirectoryClient {
 
 /** Far more than an attestation, far less than what would hurt. */
 const MAX_BYTES = 64 * 1024;
+/** From the first packet to the last byte. */
+const TIMEOUT_MS = 20_000;
 
 /** @param url `https://host:port`, from the config */
 export function createDirectoryClient(
@@ -34,16 +36,11 @@ export function createDirectoryClient(
         method: 'GET',
         url: new URL(`${base}/api/jmix/directory/${encodeURIComponent(siteId)}`),
         headers: {},
-        signal,
+        maxAnswerBytes: MAX_BYTES,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
       });
       if (answer.status === 404) return undefined;
       if (answer.status !== 200) throw refusalFrom(answer);
-      if (answer.body.length > MAX_BYTES) {
-        throw new GatewayError(
-          'DIRECTORY_INVALID',
-          `the directory answers ${answer.body.length} bytes, at most ${MAX_BYTES} bytes are read`,
-        );
-      }
       return answer.body;
     },
     close: () => agent.destroy(),

@@ -10,8 +10,6 @@ import { refusalFrom } from './answer.js';
 import { createVerifiedAgent } from './connection.js';
 import { exchange } from './exchange.js';
 
-/** Where a bridge publishes its keys. */
-export const KEY_SET_PATH = '/.well-known/jwks.json';
 /** A hundred keys with their announcements. */
 const MAX_BYTES = 64 * 1024;
 /** From the first packet to the last byte. */
@@ -39,10 +37,6 @@ export async function fetchKeySet({
   signal,
   timeoutMs = TIMEOUT_MS,
 }: KeySetRequest): Promise<Buffer> {
-  // Without either, the certificate authorities of the operating system would do, and with them half the world.
-  if (trust.certificateFingerprints.length === 0 && trust.certificateAuthority === undefined) {
-    throw new GatewayError('PEER_UNTRUSTED', 'neither a fingerprint nor a CA is known for this peer');
-  }
   const agent = createVerifiedAgent(trust, identity);
   const tooLong = AbortSignal.timeout(timeoutMs);
   try {
