@@ -37,6 +37,7 @@ const RANKS = {
 /** Where each library may be imported; with `types`, where its types may be. */
 const LIBRARIES = {
   'dcmjs-dimse': { folders: ['src/dimse'] },
+  'dcmjs-codecs': { folders: ['src/dicom'] },
   bullmq: { folders: ['src/queue'] },
   ioredis: { folders: ['src/queue'], types: ['src/compose'] },
   'js-redis-server': { folders: ['src/queue'] },

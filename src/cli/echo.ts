@@ -1,10 +1,10 @@
 /** `drawbridge echo`: C-ECHO to a PACS of the config, or to any AE. */
 import { Command } from 'commander';
 import { loadSettings } from '../config/load.js';
+import { readPacs } from '../config/pacs.js';
 import { echo } from '../dimse/echo-scu.js';
 import { type AeAddress, type AeTitle, formatAeAddress, parseAeTitle } from '../domain/ae-title.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { readPacs } from '../trust/peers.js';
 import { parseAeAddress } from './ae-address.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { type JsonOption, printResult } from './output.js';

@@ -1,6 +1,7 @@
 /** What every process of a site needs: the spool, the keys, the peers, the records. No listener, no queue. */
 
 import type { KeyObject } from 'node:crypto';
+import { readPacs } from '../config/pacs.js';
 import type { Settings } from '../config/settings.js';
 import { type Clock, systemClock } from '../domain/clock.js';
 import type { Delivery } from '../domain/delivery.js';
@@ -19,7 +20,6 @@ import type { Lines } from '../transport/lines.js';
 import { readExchanges } from '../trust/exchanges.js';
 import { openPeerBook, type PeerBook } from '../trust/peer-book.js';
 import { createKeyNews, type KeyNews } from '../trust/peer-news.js';
-import { readPacs } from '../trust/peers.js';
 import type { SiteKeys } from '../trust/site-keys.js';
 import { type Directory, openDirectory } from './directory.js';
 import { createLines } from './lines.js';

@@ -17,6 +17,7 @@ export function checkSettings(settings: Settings): readonly string[] {
     ...exchanges(settings),
     ...(settings.role === 'hub' ? hub(settings) : peers(settings)),
     ...listeners(settings),
+    ...dicom(settings),
   ];
 }
 
@@ -39,6 +40,29 @@ function duplicates(settings: Settings): string[] {
     ...settings.peers
       .filter((peer) => peer.id === settings.site.id)
       .map((peer) => `peers: ${peer.id} is this site itself`),
+  ];
+}
+
+/** TLS that nobody could be told from an impostor with, and halves of what belongs together. */
+function dicom({ dimse, pacs }: Settings): string[] {
+  const { tls } = dimse;
+  const usesTls =
+    tls.listen || pacs.some((each) => each.tls) || dimse.callers.some((each) => each.reportTo?.tls);
+  const isVerifiable = tls.caFile !== undefined || tls.certificateFingerprints.length > 0;
+  return [
+    ...(dimse.listen || tls.listen ? [] : ['dimse.listen: expected true, or dimse.tls.listen']),
+    ...(usesTls && !isVerifiable
+      ? ['dimse.tls: expected caFile or certificateFingerprints, so that others can be told from impostors']
+      : []),
+    ...((tls.certFile === undefined) === (tls.keyFile === undefined)
+      ? []
+      : ['dimse.tls: expected certFile and keyFile, or neither']),
+    ...(dimse.userRequired && dimse.users.length === 0
+      ? ['dimse.userRequired: expected dimse.users, or nobody could send']
+      : []),
+    ...pacs.flatMap(({ user, passwordFile }, index) =>
+      user === undefined && passwordFile !== undefined ? [`pacs.${index}.passwordFile: expected a user`] : [],
+    ),
   ];
 }
 

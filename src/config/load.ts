@@ -16,6 +16,9 @@ const SECRET_KEYS = new Set(['password']);
 /** Settings that name a file or folder; relative ones are relative to the config file. */
 const PATH_SETTINGS: readonly (readonly string[])[] = [
   ['dataDir'],
+  ['dimse', 'tls', 'certFile'],
+  ['dimse', 'tls', 'keyFile'],
+  ['dimse', 'tls', 'caFile'],
   ['https', 'certFile'],
   ['https', 'keyFile'],
   ['keys', 'passphraseFile'],
@@ -99,6 +102,8 @@ function resolvePaths(settings: Settings, baseDir: string): Settings {
     if (typeof value === 'string') setPath(copy, path, absolute(value, baseDir));
   }
   for (const peer of copy.peers) resolveKeys(peer, ['caFile', 'openpgpKeyFile'], baseDir);
+  for (const user of copy.dimse.users) resolveKeys(user, ['passwordFile'], baseDir);
+  for (const pacs of copy.pacs) resolveKeys(pacs, ['passwordFile'], baseDir);
   resolveKeys(copy.openpgp, ['homeDir', 'passphraseFile'], baseDir);
   for (const exchange of copy.exchanges) {
     const folders = exchange.type === 'folder' ? (['outbox', 'inbox'] as const) : [];

@@ -46,18 +46,68 @@ const site = z
   })
   .describe('who we are');
 
+/** Where a DICOM application listens. */
+const aeAddress = {
+  host: z.string().min(1).describe('its address or host name'),
+  port: port.min(1).describe('its DICOM port'),
+};
+
 const caller = z.strictObject({
   aeTitle: aeTitle.describe('calling AE title'),
   hosts: z
     .array(z.string().min(1))
     .optional()
     .describe('addresses, networks (10.1.0.0/16) or host names; absent: any'),
+  reportTo: z
+    .strictObject({
+      ...aeAddress,
+      tls: z.boolean().default(false).describe('call it with TLS, by the settings of dimse.tls'),
+    })
+    .optional()
+    .describe(
+      'where it listens for reports of storage commitment; absent: they are told on associations of its own alone',
+    ),
 });
+
+const user = z.strictObject({
+  name: z.string().min(1).max(64).describe('user name'),
+  passwordFile: z.string().optional().describe('file that holds the password; absent: the name is enough'),
+});
+
+const dicomTls = z
+  .strictObject({
+    listen: z.boolean().default(false).describe('take associations with TLS'),
+    port: port.default(2762).describe('port for them'),
+    profile: z
+      .enum(['bcp195', 'extended'])
+      .default('bcp195')
+      .describe(
+        'bcp195: TLS 1.2 and 1.3 with the suites of PS3.15 B.9 and B.10; extended: the stronger ones of B.11 alone',
+      ),
+    certFile: z
+      .string()
+      .optional()
+      .describe('PEM certificate chain; default: the one that the bridge made for itself'),
+    keyFile: z.string().optional().describe('PEM private key of the certificate'),
+    caFile: z.string().optional().describe('PEM of the CAs that vouch for the others'),
+    certificateFingerprints: z
+      .array(fingerprint)
+      .default([])
+      .describe('SHA-256 of certificates of others that are taken without a CA'),
+    clientCertificates: z
+      .enum(['required', 'optional'])
+      .default('required')
+      .describe('required: a modality must show a certificate; optional: it may'),
+  })
+  .prefault({})
+  .describe('DICOM over TLS, in and out; files are read again when they change');
 
 const dimse = z
   .strictObject({
     host: z.string().default('0.0.0.0').describe('address to listen on'),
     port: port.default(11_112).describe('port of the C-STORE and C-ECHO SCP'),
+    listen: z.boolean().default(true).describe('false: associations are taken with TLS alone'),
+    tls: dicomTls,
     aeTitles: z.array(aeTitle).min(1).prefault(['DRAWBRIDGE']).describe('called AE titles that are ours'),
     callers: z.array(caller).default([]).describe('modalities that may send'),
     anyCaller: z.boolean().default(false).describe('take studies from any calling AE title; for trials only'),
@@ -66,20 +116,61 @@ const dimse = z
       .default([])
       .describe('private storage SOP classes to accept as well'),
     idleTimeoutSeconds: seconds.default(600).describe('an association silent for longer is aborted'),
+    maxAssociationSeconds: seconds
+      .default(86_400)
+      .describe('an association that has lasted for longer is aborted after the instance under way'),
     maxAssociations: z.int().min(1).max(10_000).default(100).describe('associations open at one time'),
     maxAssociationsPerCaller: z.int().min(1).max(10_000).default(50).describe('the same, from one host'),
     maxPduBytes: z
       .int()
       .min(4096)
       .max(MIB)
-      .default(128 * 1024)
+      .default(256 * 1024)
       .describe('largest PDU that we offer to receive'),
+    asyncOperations: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(16)
+      .describe(
+        'operations that one association may have outstanding, where the peer asks for more than one',
+      ),
     maxInstanceBytes: z
       .int()
       .min(MIB)
       .default(16 * GIB)
       .describe('largest data set that is accepted'),
+    maxStudyBytes: z
+      .int()
+      .min(MIB)
+      .default(256 * GIB)
+      .describe('a study that has grown beyond is not added to'),
+    maxStudyInstances: z.int().min(1).default(200_000).describe('most instances of one study'),
+    associationsPerMinutePerCaller: z
+      .int()
+      .min(1)
+      .default(600)
+      .describe('associations that one host may open in a minute'),
+    bytesPerSecondPerCaller: z
+      .int()
+      .min(1024)
+      .optional()
+      .describe('bytes per second that are taken from one host; absent: as fast as it can'),
     acceptTimeoutSeconds: seconds.default(30).describe('a connection that asks for no association is closed'),
+    users: z
+      .array(user)
+      .default([])
+      .describe('who may give a user name (user identity negotiation); none: names are logged, not checked'),
+    userRequired: z
+      .boolean()
+      .default(false)
+      .describe('refuse associations that give no user name of dimse.users'),
+    commitment: z
+      .enum(['off', 'here', 'delivered'])
+      .default('here')
+      .describe(
+        'storage commitment for modalities; here: we answer for an instance as soon as it is durable on our disk; delivered: only when the signed receipts of all receivers are in',
+      ),
   })
   .prefault({})
   .describe('intake from modalities');
@@ -104,11 +195,54 @@ const pacsName = name.max(24, 'expected at most 24 characters');
 const pacs = z.strictObject({
   name: pacsName.describe('how we call it'),
   aeTitle: aeTitle.describe('its AE title'),
-  host: z.string().min(1).describe('its address or host name'),
-  port: port.min(1).describe('its DICOM port'),
+  ...aeAddress,
   callingAeTitle: aeTitle
     .optional()
     .describe('AE title that we use towards it; default: the first of dimse.aeTitles'),
+  passCallingAe: z
+    .boolean()
+    .default(false)
+    .describe('call it with the AE title of the modality that sent the instance, where that is known'),
+  tls: z.boolean().default(false).describe('call it with TLS, by the settings of dimse.tls'),
+  user: z.string().min(1).max(64).optional().describe('user name to give to it'),
+  passwordFile: z.string().optional().describe('file that holds the password of that user'),
+  transferSyntaxes: z
+    .array(z.string().regex(/^[0-9.]{5,64}$/, 'expected UIDs of transfer syntaxes'))
+    .optional()
+    .describe('UIDs of the only transfer syntaxes that are proposed to it; absent: what each instance is in'),
+  transcode: z
+    .boolean()
+    .default(true)
+    .describe('what it does not take in its transfer syntax is converted without loss; false: it is refused'),
+  maxPduBytes: z
+    .int()
+    .min(4096)
+    .max(MIB)
+    .default(256 * 1024)
+    .describe('largest PDU that we send to it'),
+  associations: z.int().min(1).max(16).default(1).describe('associations to it at one time for each study'),
+  asyncOperations: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(16)
+    .describe('C-STOREs outstanding on one association, as far as it agrees'),
+  connectTimeoutSeconds: seconds.default(10).describe('for the connection'),
+  associationTimeoutSeconds: seconds.default(30).describe('for its answer to an association request'),
+  responseTimeoutSeconds: seconds.default(120).describe('for its answer to an instance'),
+  keepOpenSeconds: z
+    .number()
+    .min(0)
+    .default(30)
+    .describe('an idle association is kept open so long for the next study'),
+  paused: z.boolean().default(false).describe('nothing is sent to it; studies wait'),
+  commitment: z
+    .enum(['off', 'offered', 'required'])
+    .default('offered')
+    .describe(
+      'ask it to commit to what it stored before the sender gets its receipt; offered: where it takes part; required: no receipt without',
+    ),
+  commitmentTimeoutSeconds: seconds.default(300).describe('for its report'),
 });
 
 const exchange = z.strictObject({

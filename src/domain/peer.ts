@@ -53,8 +53,33 @@ export interface PeerLimits {
   readonly windows: readonly TimeWindow[];
 }
 
-/** A local PACS that inbound studies are stored to. */
+/** A local PACS that inbound studies are stored to, and what it accepts. */
 export interface Pacs extends AeAddress {
   readonly name: string;
   readonly callingAe: AeTitle;
+  /** Call it with the AE title of the modality that sent the instance, where that is known. */
+  readonly passCallingAe: boolean;
+  /** By TLS. */
+  readonly tls: boolean;
+  /** Given by user identity negotiation; the password is read from its file for each association. */
+  readonly user?: { readonly name: string; readonly passwordFile?: string };
+  /** The only transfer syntaxes that are proposed to it; what each instance is in when absent. */
+  readonly transferSyntaxes?: readonly string[];
+  /** What it does not take as it is may be converted without loss. */
+  readonly transcode: boolean;
+  readonly maxPduBytes: number;
+  /** Associations at one time for each study. */
+  readonly associations: number;
+  /** C-STOREs outstanding on one association, as far as it agrees. */
+  readonly asyncOperations: number;
+  readonly timeouts: {
+    readonly connectTimeoutMs: number;
+    readonly associationTimeoutMs: number;
+    readonly responseTimeoutMs: number;
+  };
+  /** An idle association is kept open so long. */
+  readonly keepOpenMs: number;
+  readonly paused: boolean;
+  readonly commitment: 'off' | 'offered' | 'required';
+  readonly commitmentTimeoutMs: number;
 }

@@ -33,6 +33,16 @@ export const CODES = {
     'too many associations are open',
     'raise dimse.maxAssociations if this is normal traffic',
   ),
+  RATE_LIMIT: row(
+    'transient',
+    'one host opens more associations in a minute than it may',
+    'raise dimse.associationsPerMinutePerCaller if this is normal traffic',
+  ),
+  USER_UNKNOWN: row(
+    'permanent',
+    'the modality gives no user name, or one that is not on the list, or a wrong password',
+    'correct the user name and password at the modality, or add it to dimse.users',
+  ),
   SHUTTING_DOWN: row('transient', 'the bridge is stopping', ''),
   SPOOL_ABOVE_WATERMARK: row(
     'transient',
@@ -58,6 +68,11 @@ export const CODES = {
     'permanent',
     'one instance is larger than the limit',
     'raise dimse.maxInstanceBytes if it is legitimate',
+  ),
+  STUDY_TOO_LARGE: row(
+    'permanent',
+    'the study has more instances or bytes than the limit',
+    'raise dimse.maxStudyBytes or dimse.maxStudyInstances if it is legitimate',
   ),
   DATASET_UNREADABLE: row(
     'permanent',
@@ -239,6 +254,27 @@ export const CODES = {
     'check the PACS and its host and port in the config',
   ),
   PACS_BUSY: row('transient', 'the PACS is out of resources for now', ''),
+  PACS_PAUSED: row(
+    'transient',
+    'sending to the PACS is paused',
+    'remove paused from the PACS in the config when it may go on',
+  ),
+  PACS_UNTRUSTED: row(
+    'permanent',
+    'the certificate of the PACS is not one that is trusted, or it takes none of our TLS suites',
+    'compare its certificate with dimse.tls.caFile or dimse.tls.certificateFingerprints',
+  ),
+  TRANSCODE_FAILED: row(
+    'permanent',
+    'the PACS does not take the transfer syntax, and the instance cannot be converted without loss',
+    'let the PACS accept the transfer syntax that the message names',
+  ),
+  COMMITMENT_PENDING: row('transient', 'the PACS has not yet reported what it commits to', ''),
+  COMMITMENT_FAILED: row(
+    'permanent',
+    'the PACS answered a C-STORE with success, but does not commit to the instance',
+    'look into the log of the PACS; retry sends the instances again',
+  ),
   PACS_REFUSED: row(
     'permanent',
     'the PACS refuses the association or the instance',

@@ -1,8 +1,7 @@
 /** A peer as the bridge works with it, made of its config entry and of what was learned; and who holds a certificate. */
-import { type PeerSettings, type Settings, settingsSchema } from '../config/settings.js';
-import type { Pacs, Peer } from '../domain/peer.js';
+import { type PeerSettings, settingsSchema } from '../config/settings.js';
+import type { Peer } from '../domain/peer.js';
 import { parseTimeWindow } from '../domain/time-window.js';
-import { GatewayError } from '../errors/gateway-error.js';
 import { parsePublicKey } from './key-files.js';
 import type { PeerKeys } from './peer-keys.js';
 import type { PeerRecord } from './peer-record.js';
@@ -101,18 +100,6 @@ export function entryFor({ paired }: PeerRecord): PeerSettings | undefined {
   if (paired === undefined) return undefined;
   const { id, name, contact } = paired.card;
   return settingsSchema.shape.peers.parse([{ id, name, contact }])[0];
-}
-
-/** The configured PACS by name. */
-export function readPacs(settings: Settings): ReadonlyMap<string, Pacs> {
-  const ours = settings.dimse.aeTitles[0];
-  if (ours === undefined) throw new GatewayError('CONFIG_INVALID', 'dimse.aeTitles: expected at least one');
-  return new Map(
-    settings.pacs.map(({ name, aeTitle, host, port, callingAeTitle }) => [
-      name,
-      { name, aeTitle, host, port, callingAe: callingAeTitle ?? ours },
-    ]),
-  );
 }
 
 /** What TLS tells of a client or server certificate. */
