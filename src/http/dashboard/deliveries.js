@@ -1,7 +1,18 @@
 /** What this bridge sends: one line for each delivery, with its road of four steps. */
 import { el } from './dom.js';
 import { age, bytes, plural, sentence } from './format.js';
-import { chip, empty, filterButton, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+import {
+  chip,
+  empty,
+  lastError,
+  more,
+  road,
+  roadHead,
+  rows,
+  stateFilters,
+  storyButton,
+  TONES,
+} from './parts.js';
 import { priorityChip, sendingBar, waitsForWindow, windowWords } from './sending.js';
 
 export const DELIVERY_STEPS = ['accepted', 'sent', 'acknowledged', 'verified'];
@@ -21,29 +32,10 @@ export function deliveries(list, { counts, filter, limit }) {
     ];
   }
   return [
-    el(
-      'div',
-      { class: 'filters', role: 'group', 'aria-label': 'Show deliveries that are' },
-      filterButton({ text: 'all', state: undefined, count: total, filter }),
-      ...STATES.filter((state) => counts[state] > 0 || state === filter).map((state) =>
-        filterButton({ text: state, state, count: counts[state], filter, tone: TONES[state] }),
-      ),
-    ),
+    stateFilters({ what: 'deliveries', states: STATES, counts, total, filter, tones: TONES }),
     list.length === 0
       ? empty(`No delivery is ${filter} now.`)
-      : el(
-          'div',
-          { class: 'card rows' },
-          el(
-            'div',
-            { class: 'row head', 'aria-hidden': 'true' },
-            el('span', {}, 'To'),
-            roadHead(DELIVERY_STEPS),
-            el('span', {}, 'Now'),
-            el('span', { class: 'when' }, 'Since'),
-          ),
-          el('ul', {}, ...list.map(deliveryRow)),
-        ),
+      : rows('', ['To', roadHead(DELIVERY_STEPS), 'Now', 'Since'], list.map(deliveryRow)),
     more(list, limit, 'deliveries'),
   ];
 }

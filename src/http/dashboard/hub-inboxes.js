@@ -1,7 +1,7 @@
 /** One line for each site that a hub serves: what waits for it, since when, and how full its inbox is. */
 import { el } from './dom.js';
 import { age, bytes, plural } from './format.js';
-import { chip, empty } from './parts.js';
+import { chip, empty, rows } from './parts.js';
 
 /** From here on an inbox counts as nearly full. */
 export const NEARLY_FULL = 0.9;
@@ -15,21 +15,7 @@ export function inboxes(members) {
       ),
     ];
   }
-  return [
-    el(
-      'div',
-      { class: 'card rows inboxes' },
-      el(
-        'div',
-        { class: 'row head', 'aria-hidden': 'true' },
-        el('span', {}, 'For'),
-        el('span', {}, 'Waits'),
-        el('span', {}, 'Inbox'),
-        el('span', { class: 'when' }, 'Last taken'),
-      ),
-      el('ul', {}, ...members.map(inboxRow)),
-    ),
-  ];
+  return [rows('inboxes', ['For', 'Waits', 'Inbox', 'Last taken'], members.map(inboxRow))];
 }
 
 function inboxRow(member) {

@@ -1,7 +1,7 @@
 /** The newest envelopes at a hub: from whom, for whom, how large, when, and what has become of them. */
 import { el } from './dom.js';
 import { age, bytes, sentence } from './format.js';
-import { chip, copyable, empty, filterButton, more } from './parts.js';
+import { chip, copyable, empty, more, rows, stateFilters } from './parts.js';
 
 const STATES = ['waiting', 'parked', 'done', 'expired', 'discarded', 'lost'];
 
@@ -25,35 +25,10 @@ export function parcels(list, { overview, filter, limit }) {
     ];
   }
   return [
-    el(
-      'div',
-      { class: 'filters', role: 'group', 'aria-label': 'Show envelopes that are' },
-      filterButton({ text: 'all', state: undefined, count: total, filter }),
-      ...STATES.filter((state) => counts[state] > 0 || state === filter).map((state) =>
-        filterButton({
-          text: WORDS[state] ?? state,
-          state,
-          count: counts[state],
-          filter,
-          tone: TONES[state],
-        }),
-      ),
-    ),
+    stateFilters({ what: 'envelopes', states: STATES, counts, total, filter, words: WORDS, tones: TONES }),
     list.length === 0
       ? empty(`No envelope is ${WORDS[filter] ?? filter} now.`)
-      : el(
-          'div',
-          { class: 'card rows parcels' },
-          el(
-            'div',
-            { class: 'row head', 'aria-hidden': 'true' },
-            el('span', {}, 'From → for'),
-            el('span', {}, 'Size'),
-            el('span', {}, 'Now'),
-            el('span', { class: 'when' }, 'Came'),
-          ),
-          el('ul', {}, ...list.map(parcelRow)),
-        ),
+      : rows('parcels', ['From → for', 'Size', 'Now', 'Came'], list.map(parcelRow)),
     more(list, limit, 'parcels'),
   ];
 }

@@ -63,7 +63,7 @@ export function actionButton({ text, label, path, done, busy, kind = 'primary', 
 }
 
 /** Shows only what is in a state; `state` is undefined for all, `filter` what is shown now. */
-export function filterButton({ text, state, count, filter, tone = '' }) {
+function filterButton({ text, state, count, filter, tone = '' }) {
   return el(
     'button',
     {
@@ -150,4 +150,41 @@ export function more(list, shown, what) {
         { type: 'button', class: 'more', 'data-more': what },
         `Show more than the newest ${shown}`,
       );
+}
+
+/** Cards of one line each, under a head; `heads` are its words, or elements of their own, the time last. */
+export function rows(kind, heads, lines) {
+  const time = heads.length - 1;
+  return el(
+    'div',
+    { class: `card rows ${kind}`.trim() },
+    el(
+      'div',
+      { class: 'row head', 'aria-hidden': 'true' },
+      ...heads.map((head, at) =>
+        typeof head === 'string' ? el('span', at === time ? { class: 'when' } : {}, head) : head,
+      ),
+    ),
+    el('ul', {}, ...lines),
+  );
+}
+
+/** Buttons that narrow a list down to one state; `words` and `tones` are by state. */
+export function stateFilters({ what, states, counts, total, filter, words = {}, tones }) {
+  return el(
+    'div',
+    { class: 'filters', role: 'group', 'aria-label': `Show ${what} that are` },
+    filterButton({ text: 'all', state: undefined, count: total, filter }),
+    ...states
+      .filter((state) => counts[state] > 0 || state === filter)
+      .map((state) =>
+        filterButton({
+          text: words[state] ?? state,
+          state,
+          count: counts[state],
+          filter,
+          tone: tones[state],
+        }),
+      ),
+  );
 }

@@ -1,7 +1,7 @@
 /** What this bridge receives: one line for each envelope, with what each PACS has of it. */
 import { el } from './dom.js';
 import { age, bytes, plural, sentence } from './format.js';
-import { chip, empty, lastError, more, road, roadHead, storyButton, TONES } from './parts.js';
+import { chip, empty, lastError, more, road, roadHead, rows, storyButton, TONES } from './parts.js';
 
 export const RECEPTION_STEPS = ['received', 'opened', 'verified', 'delivered', 'confirmed'];
 const STOPPED = new Set(['parked', 'refused', 'quarantined']);
@@ -18,19 +18,7 @@ export function receptions(list, { limit, exchanges }) {
     ];
   }
   return [
-    el(
-      'div',
-      { class: 'card rows' },
-      el(
-        'div',
-        { class: 'row head', 'aria-hidden': 'true' },
-        el('span', {}, 'From'),
-        roadHead(RECEPTION_STEPS),
-        el('span', {}, 'Now'),
-        el('span', { class: 'when' }, 'Since'),
-      ),
-      el('ul', {}, ...list.map(receptionRow)),
-    ),
+    rows('', ['From', roadHead(RECEPTION_STEPS), 'Now', 'Since'], list.map(receptionRow)),
     more(list, limit, 'receptions'),
   ];
 }
