@@ -1,14 +1,12 @@
 /** Two bridges that know nobody, and two operators: paired by the command line, then a study goes from one to the other. */
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeStudy } from '../../samples/make-studies.mjs';
 import { makeBridge, type TestBridge } from '../support/bridge.js';
-import { type Storescp, startStorescp, storescu } from '../support/dcmtk.js';
 import { runProcess } from '../support/processes.js';
 import { describeWith } from '../support/tools.js';
+import { makeTwoBridges, type TwoBridges } from '../support/two-bridges.js';
 import { until } from '../support/until.js';
 
 const LONG_MS = 240_000;
@@ -84,25 +82,17 @@ describeWith('redis', 'two sites that meet at a share', () => {
 });
 
 describeWith(['dcmtk', 'redis'], 'two bridges that know nobody', () => {
+  let bridges: TwoBridges;
   let a: TestBridge;
   let b: TestBridge;
-  let pacs: Storescp;
-  let files: string;
 
   beforeAll(async () => {
-    files = await mkdtemp(join(tmpdir(), 'drawbridge-files-'));
-    pacs = await startStorescp();
-    [a, b] = await Promise.all([makeBridge('site-a'), makeBridge('site-b')]);
-    await b.configure({
-      pacs: [{ name: 'main', aeTitle: pacs.aeTitle, host: '127.0.0.1', port: pacs.port }],
-    });
+    bridges = await makeTwoBridges({ acquainted: false });
+    ({ a, b } = bridges);
     await Promise.all([a.start(), b.start()]);
   }, LONG_MS);
 
-  afterAll(async () => {
-    await Promise.all([a?.remove(), b?.remove(), pacs?.stop()]);
-    await rm(files, { recursive: true, force: true });
-  }, LONG_MS);
+  afterAll(() => bridges?.remove(), LONG_MS);
 
   it(
     'are paired by six words, prove it by test envelopes both ways, and a route may name the new peer',
@@ -136,17 +126,13 @@ describeWith(['dcmtk', 'redis'], 'two bridges that know nobody', () => {
       await a.stop();
       await a.configure({ routes: [{ to: ['site-b'] }] });
       await a.start();
-      const made = await makeStudy({ kind: 'ct', out: join(files, 'ct'), slices: 2, rows: 32 });
-      await storescu(
-        made.map(({ path }) => path),
-        { port: a.dimsePort, args: ['-xe'] },
-      );
+      const sent = await bridges.sendStudy();
       const isThere = async () =>
         (await a.deliveries()).some(
           ({ state, instanceCount }) => state === 'verified' && instanceCount === 2,
         );
       await until(isThere, { timeoutMs: LONG_MS, what: 'the study is verified' });
-      expect(await readdir(pacs.receivedFolder)).toHaveLength(made.length);
+      expect(await readdir(bridges.pacs.receivedFolder)).toHaveLength(sent);
     },
     LONG_MS,
   );

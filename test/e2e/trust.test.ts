@@ -1,34 +1,25 @@
 /** Who may send, and what becomes of what may not: over real bridges, as the operators of both sites see it. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeStudy } from '../../samples/make-studies.mjs';
-import { makeBridge, makePair, type TestBridge } from '../support/bridge.js';
-import { type Storescp, startStorescp, storescu } from '../support/dcmtk.js';
+import { makeBridge, type TestBridge } from '../support/bridge.js';
 import { describeWith } from '../support/tools.js';
+import { makeTwoBridges, type TwoBridges } from '../support/two-bridges.js';
 import { until } from '../support/until.js';
 
 const LONG_MS = 120_000;
 
 describeWith(['dcmtk', 'redis'], 'an envelope that the receiving site does not trust', () => {
+  let bridges: TwoBridges;
   let a: TestBridge;
   let b: TestBridge;
-  let pacs: Storescp;
-  let files: string;
 
   beforeAll(async () => {
-    files = await mkdtemp(join(tmpdir(), 'drawbridge-files-'));
-    pacs = await startStorescp();
-    ({ a, b } = await makePair([
-      { name: 'main', aeTitle: pacs.aeTitle, host: '127.0.0.1', port: pacs.port },
-    ]));
+    bridges = await makeTwoBridges();
+    ({ a, b } = bridges);
   }, LONG_MS);
 
-  afterAll(async () => {
-    await Promise.all([a?.remove(), b?.remove(), pacs?.stop()]);
-    await rm(files, { recursive: true, force: true });
-  }, LONG_MS);
+  afterAll(() => bridges?.remove(), LONG_MS);
 
   it(
     'is quarantined and refused; with the right key pinned, a retry delivers it and closes it at the sender too',
@@ -37,11 +28,7 @@ describeWith(['dcmtk', 'redis'], 'an envelope that the receiving site does not t
       await b.configure({ peers: [{ ...a.card, signingKeys: stranger.card.signingKeys }] });
       await stranger.remove();
       await Promise.all([a.start(), b.start()]);
-      const made = await makeStudy({ kind: 'ct', out: join(files, 'ct'), slices: 2, rows: 32 });
-      await storescu(
-        made.map(({ path }) => path),
-        { port: a.dimsePort, args: ['-xe'] },
-      );
+      const sent = await bridges.sendStudy();
       const refused = await until(
         async () => (await a.deliveries()).find(({ state }) => state === 'refused'),
         {
@@ -56,7 +43,7 @@ describeWith(['dcmtk', 'redis'], 'an envelope that the receiving site does not t
       for (const folder of ['staging', 'opened', 'inbox']) {
         expect(await readdir(join(b.folder, 'data', folder))).toEqual([]);
       }
-      expect(await readdir(pacs.receivedFolder)).toEqual([]);
+      expect(await readdir(bridges.pacs.receivedFolder)).toEqual([]);
 
       await b.stop();
       await b.configure({ peers: [a.card] });
@@ -66,7 +53,7 @@ describeWith(['dcmtk', 'redis'], 'an envelope that the receiving site does not t
         timeoutMs: LONG_MS,
         what: 'the delivery is verified after all',
       });
-      expect(await readdir(pacs.receivedFolder)).toHaveLength(made.length);
+      expect(await readdir(bridges.pacs.receivedFolder)).toHaveLength(sent);
     },
     LONG_MS,
   );

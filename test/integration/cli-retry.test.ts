@@ -1,6 +1,5 @@
 /** `drawbridge retry --peer`: what was parked for one peer goes on, and nothing else does. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.js';
@@ -9,7 +8,7 @@ import { hashPassword } from '../../src/http/auth.js';
 import { createDashboardApp } from '../../src/http/dashboard-app.js';
 import { type HttpListener, listenPlain } from '../../src/http/server.js';
 import { silentLog } from '../../src/observe/log.js';
-import { drawbridge } from '../support/cli.js';
+import { drawbridge, makeCommandFolder } from '../support/cli.js';
 import {
   createFakeOperations,
   type FakeOperations,
@@ -25,7 +24,6 @@ let operations: FakeOperations;
 let listener: HttpListener;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'drawbridge-retry-'));
   operations = createFakeOperations({ 'site-b': 'St. Mary Hospital', 'site-c': 'Southern Clinic' });
   const auth = {
     passwordHash: await hashPassword('correct horse'),
@@ -34,16 +32,7 @@ beforeEach(async () => {
   };
   const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
   listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
-  await mkdir(join(folder, 'data', 'keys'), { recursive: true });
-  await writeFile(join(folder, 'data', 'keys', 'api.token'), `${TOKEN}\n`, { mode: 0o600 });
-  await writeFile(
-    join(folder, 'drawbridge.yaml'),
-    [
-      'site: { id: site-a, name: Site A, contact: pacs@a.example.org }',
-      'dataDir: data',
-      `dashboard: { host: 127.0.0.1, port: ${listener.port} }`,
-    ].join('\n'),
-  );
+  folder = await makeCommandFolder(listener.port, TOKEN);
 });
 afterEach(async () => {
   process.exitCode = undefined;

@@ -4,17 +4,20 @@ import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
 import { nextReceptionSteps } from '../../src/domain/reception.js';
-import { GatewayError } from '../../src/errors/gateway-error.js';
-import { RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
 import { mailReceipt } from '../../src/inbound/mail-receipt.js';
 import { rawPublicKey } from '../../src/jmix/raw-keys.js';
 import type { Receipt } from '../../src/trust/receipt.js';
 import {
+  areIdle,
   honestReceipt,
   lettersAt,
+  lineDown,
+  lyingFor,
   mailTo,
   peerOf,
+  receiptAt,
   receptionsOf,
+  sealedAt,
   signedBy,
   storedInstance,
   withPut,
@@ -35,16 +38,7 @@ const start = async (...choice: Parameters<typeof makeSites>) => {
 };
 afterEach(() => sites.close());
 
-const lying = (site: TestSite) => readdir(site.inboxFolder);
-const sealed = (site: TestSite) => readdir(site.context.layout.sealed);
 const deliveryOf = (id: EnvelopeId) => a.context.deliveries.read(id);
-const receiptOf = ({ context }: TestSite, id: EnvelopeId) =>
-  context.receptions.readDocument(id, RECEIPT_DOCUMENTS.stored);
-const lost = () => () => Promise.reject(new GatewayError('PEER_UNREACHABLE', 'the line is down'));
-const nothingIsUnderWay = async () => {
-  expect([await lying(a), await lying(b)]).toEqual([[], []]);
-  expect([a.jobs, b.jobs]).toEqual([[], []]);
-};
 
 describe('between two sites', () => {
   beforeEach(() => start(['site-a', 'site-b']));
@@ -83,13 +77,13 @@ describe('between two sites', () => {
   it('a receipt for what was never sent is put aside, and nobody answers it', async () => {
     const id = parseEnvelopeId(randomUUID());
     await mailTo(b, { ...(await honestReceipt(a, await a.send('site-b'))), envelope_id: id }, id);
-    const before = await lying(b);
+    const before = await lyingFor(b);
     await a.poll();
     const letters = await lettersAt(a);
     expect(letters).toMatchObject([{ quarantined: { code: 'ENVELOPE_NOT_FOUND' }, receiptFor: id }]);
     // Nor does it when the records are gone through after a restart.
     expect(letters.flatMap(nextReceptionSteps)).toEqual([]);
-    expect(await lying(b)).toEqual(before);
+    expect(await lyingFor(b)).toEqual(before);
   });
 });
 
@@ -110,13 +104,13 @@ describe('with somebody in between', () => {
       { senderId: 'site-c', quarantined: { code: 'ENVELOPE_NOT_FOUND' } },
       { senderId: 'site-c', quarantined: { code: 'ENVELOPE_NOT_FOUND' } },
     ]);
-    expect([a.jobs, await lying(c)]).toEqual([[], []]);
+    expect([a.jobs, await lyingFor(c)]).toEqual([[], []]);
   });
 
   it('the right receipt in an envelope of another peer settles nothing', async () => {
     const id = await a.send('site-b');
-    await b.process(withPut(b, lost)).poll();
-    const receipt = await receiptOf(b, id);
+    await b.process(withPut(b, lineDown)).poll();
+    const receipt = await receiptAt(b, id);
     if (receipt === undefined) throw new Error('there is no receipt');
     await mailReceipt(c.inbound, peerOf(c, 'site-a'), { id, receipt }, signal);
     await a.poll();
@@ -153,7 +147,7 @@ describe('with keys that do not fit', () => {
         message: 'no receipt can be sealed to site-a: it has no encryptionKey',
       },
     });
-    expect([await lying(a), await sealed(b), b.jobs]).toEqual([[], [], []]);
+    expect([await lyingFor(a), await sealedAt(b), b.jobs]).toEqual([[], [], []]);
   });
 
   it('a study that cannot be opened is refused by mail', async () => {
@@ -165,7 +159,7 @@ describe('with keys that do not fit', () => {
       receipt: 'refused',
       refusal: { code: 'PAYLOAD_DECRYPT_FAILED' },
     });
-    await nothingIsUnderWay();
+    expect(await areIdle(a, b)).toBe(true);
   });
 
   it.each([
@@ -181,7 +175,7 @@ describe('with keys that do not fit', () => {
         await a.poll();
       }
       expect([await receptionsOf(a), await receptionsOf(b)].map(({ length }) => length)).toEqual([1, 1]);
-      await nothingIsUnderWay();
+      expect(await areIdle(a, b)).toBe(true);
     },
   );
 });

@@ -6,12 +6,23 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { SiteContext } from '../../src/compose/site.js';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
 import { GatewayError } from '../../src/errors/gateway-error.js';
-import { confirm, RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
+import { confirm } from '../../src/inbound/confirm.js';
 import { retryReception } from '../../src/inbound/retry.js';
 import { sweepReceptions } from '../../src/inbound/sweep.js';
 import { RECEIPT_DOCUMENT, receipt } from '../../src/outbound/receipt.js';
 import { retryDelivery } from '../../src/outbound/retry.js';
-import { honestReceipt, lettersAt, mailTo, peerOf, withPut } from '../support/site-letters.js';
+import {
+  areIdle,
+  honestReceipt,
+  lettersAt,
+  lineDown,
+  lyingFor,
+  mailTo,
+  peerOf,
+  receiptAt,
+  sealedAt,
+  withPut,
+} from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
 
 const { signal } = new AbortController();
@@ -28,16 +39,7 @@ beforeEach(async () => {
 });
 afterEach(() => sites.close());
 
-const lying = (site: TestSite) => readdir(site.inboxFolder);
-const sealed = (site: TestSite) => readdir(site.context.layout.sealed);
 const deliveryOf = (id: EnvelopeId) => a.context.deliveries.read(id);
-const receiptOf = ({ context }: TestSite, id: EnvelopeId) =>
-  context.receptions.readDocument(id, RECEIPT_DOCUMENTS.stored);
-const lost = () => () => Promise.reject(new GatewayError('PEER_UNREACHABLE', 'the line is down'));
-const nothingIsUnderWay = async () => {
-  expect([await lying(a), await lying(b)]).toEqual([[], []]);
-  expect([a.jobs, b.jobs]).toEqual([[], []]);
-};
 
 it('for a peer whose software sends no receipts a delivery ends when it is handed over, and one that comes still counts', async () => {
   const trusting = await makeSites(['site-a', 'site-b'], (_site, peer) =>
@@ -61,8 +63,8 @@ it('a receipt that comes by mail verifies the delivery, and nothing is owed for 
   expect(await deliveryOf(id)).toMatchObject({ carriage: 'acknowledged', receipt: 'awaited' });
   await b.poll();
   expect((await b.context.receptions.read(id))?.progress).toBe('confirmed');
-  expect([await lying(b), await sealed(b)]).toEqual([[], []]);
-  expect(await lying(a)).toHaveLength(1);
+  expect([await lyingFor(b), await sealedAt(b)]).toEqual([[], []]);
+  expect(await lyingFor(a)).toHaveLength(1);
   await a.poll();
   expect(await deliveryOf(id)).toMatchObject({ receipt: 'verified' });
   const [letter] = await lettersAt(a);
@@ -74,16 +76,16 @@ it('a receipt that comes by mail verifies the delivery, and nothing is owed for 
     [],
     [],
   ]);
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
   expect(sites.pacs.stored.size).toBe(2);
 });
 
 it('what waits to be mailed is sealed once, and says the same at every attempt', async () => {
   const id = await a.send('site-b');
-  const offline = b.process(withPut(b, lost));
+  const offline = b.process(withPut(b, lineDown));
   await offline.poll();
   expect(offline.postponed).toEqual([{ stage: 'confirm', id, code: 'PEER_UNREACHABLE' }]);
-  const [before, receipt] = [await sealed(b), await receiptOf(b, id)];
+  const [before, receipt] = [await sealedAt(b), await receiptAt(b, id)];
   expect(before).toHaveLength(1);
   b.time.ms += HOUR_MS;
   const hashes: string[] = [];
@@ -99,7 +101,7 @@ it('what waits to be mailed is sealed once, and says the same at every attempt',
     code: 'PEER_UNREACHABLE',
   });
   await confirm(b.process(watching).inbound, id, signal);
-  expect(await receiptOf(b, id)).toEqual(receipt);
+  expect(await receiptAt(b, id)).toEqual(receipt);
   expect(new Set(hashes).size).toBe(1);
   await a.poll();
   expect(await lettersAt(a)).toMatchObject([{ manifestSha256: hashes[0] }]);
@@ -117,7 +119,7 @@ it('a put of the letter that nobody confirmed is repeated without harm', async (
   expect((await b.context.receptions.read(id))?.progress).toBe('confirmed');
   await a.poll();
   expect(await lettersAt(a)).toHaveLength(1);
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
 });
 
 it.each([
@@ -134,8 +136,8 @@ it.each([
     await a.poll();
     expect(await lettersAt(a)).toHaveLength(1);
     expect(await deliveryOf(id)).toMatchObject({ receipt: 'verified' });
-    expect(await sealed(b)).toEqual([]);
-    await nothingIsUnderWay();
+    expect(await sealedAt(b)).toEqual([]);
+    expect(await areIdle(a, b)).toBe(true);
   },
 );
 
@@ -143,10 +145,10 @@ it('a letter that a crash left behind is swept with its study', async () => {
   const id = await a.send('site-b');
   await crashAfterMailing(id);
   await b.context.receptions.update(id, (record) => ({ ...record, progress: 'confirmed' }));
-  expect(await sealed(b)).toHaveLength(1);
+  expect(await sealedAt(b)).toHaveLength(1);
   b.time.ms += HOUR_MS;
   expect(await sweepReceptions(b.inbound, HOUR_MS)).toBe(1);
-  expect(await sealed(b)).toEqual([]);
+  expect(await sealedAt(b)).toEqual([]);
   expect(await sweepReceptions(b.inbound, HOUR_MS)).toBe(0);
 });
 
@@ -158,13 +160,13 @@ it('a refusal comes by mail too, and so does the receipt when the cause is mende
     receipt: 'refused',
     refusal: { code: 'SIGNER_NOT_PINNED' },
   });
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
   await retryReception(b.inbound, id);
   await b.work();
   await a.poll();
   expect(await deliveryOf(id)).toMatchObject({ receipt: 'verified' });
   expect(await lettersAt(a)).toHaveLength(2);
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
 });
 
 it('a second refusal is a letter of its own', async () => {
@@ -178,7 +180,7 @@ it('a second refusal is a letter of its own', async () => {
   await a.poll();
   expect(await lettersAt(a)).toHaveLength(2);
   expect(await deliveryOf(id)).toMatchObject({ receipt: 'refused' });
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
 });
 
 it('a refusal that comes late takes nothing back', async () => {
@@ -199,33 +201,33 @@ it.each<[string, () => Partial<SiteContext>]>([
 ])('a letter that was lost is written again when the envelope comes again: %s', async (receipt, changes) => {
   const id = await a.send('site-b');
   await b.process(changes()).poll();
-  const [lostLetter = ''] = await lying(a);
+  const [lostLetter = ''] = await lyingFor(a);
   await rm(join(a.inboxFolder, lostLetter));
   await retryDelivery(a.outbound, id);
   await a.work();
   await b.process(changes()).poll();
-  expect(await lying(a)).not.toContain(lostLetter);
+  expect(await lyingFor(a)).not.toContain(lostLetter);
   await a.poll();
   expect(await deliveryOf(id)).toMatchObject({ receipt });
-  expect([await sealed(b), (await b.context.receptions.ids()).length]).toEqual([[], 1]);
-  await nothingIsUnderWay();
+  expect([await sealedAt(b), (await b.context.receptions.ids()).length]).toEqual([[], 1]);
+  expect(await areIdle(a, b)).toBe(true);
 });
 
 it('a letter that comes twice is answered neither time', async () => {
   await a.send('site-b');
   await b.poll();
-  const [name = ''] = await lying(a);
+  const [name = ''] = await lyingFor(a);
   const letter = await readFile(join(a.inboxFolder, name));
   await a.poll();
   await writeFile(join(a.inboxFolder, name), letter);
   await a.poll();
   expect(await lettersAt(a)).toHaveLength(1);
-  await nothingIsUnderWay();
+  expect(await areIdle(a, b)).toBe(true);
 });
 
 /** Mails the receipt for a reception, and dies before its record says so. */
 async function crashAfterMailing(id: EnvelopeId): Promise<void> {
-  await b.process(withPut(b, lost)).poll();
+  await b.process(withPut(b, lineDown)).poll();
   const { receptions } = b.context;
   const dying = b.process({
     receptions: { ...receptions, update: () => Promise.reject(new Error('killed')) },

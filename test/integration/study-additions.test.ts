@@ -1,7 +1,6 @@
 /** Attachments and words over HTTP and by the command line, into a real spool: who may, what is refused, what is told. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parseExtensions } from '../../src/config/extensions.js';
@@ -14,7 +13,7 @@ import { silentLog } from '../../src/observe/log.js';
 import { attach, describe } from '../../src/outbound/attach.js';
 import type { CompletionParts } from '../../src/outbound/complete-study.js';
 import { openStudyStore } from '../../src/spool/study-store.js';
-import { drawbridge, drawbridgeJson } from '../support/cli.js';
+import { drawbridge, drawbridgeJson, makeCommandFolder } from '../support/cli.js';
 import { createFakeOperations } from '../support/fake-operations.js';
 import { type Asked, ask, json } from '../support/http-client.js';
 import { makeSites, type TestSites } from '../support/site-parts.js';
@@ -49,17 +48,7 @@ beforeAll(async () => {
     log: silentLog,
   });
   listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
-  folder = await mkdtemp(join(tmpdir(), 'drawbridge-attach-'));
-  await mkdir(join(folder, 'data', 'keys'), { recursive: true });
-  await writeFile(join(folder, 'data', 'keys', 'api.token'), `${TOKEN}\n`, { mode: 0o600 });
-  await writeFile(
-    join(folder, 'drawbridge.yaml'),
-    [
-      'site: { id: site-a, name: Site A, contact: pacs@a.example.org }',
-      'dataDir: data',
-      `dashboard: { host: 127.0.0.1, port: ${listener.port} }`,
-    ].join('\n'),
-  );
+  folder = await makeCommandFolder(listener.port, TOKEN);
 });
 afterAll(async () => {
   await listener.close(0);

@@ -1,4 +1,7 @@
 /** The `drawbridge` command in this process: what it prints, and its exit code. */
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { vi } from 'vitest';
 import { main } from '../../src/cli/main.js';
 
@@ -32,4 +35,20 @@ export async function drawbridgeJson(
 ): Promise<Record<string, unknown> & { exit: number }> {
   const { code, stdout } = await drawbridge(...args, '--json');
   return { ...(JSON.parse(stdout) as Record<string, unknown>), exit: code };
+}
+
+/** A folder with the config and the token with which commands find the API of a dashboard. The caller removes it. */
+export async function makeCommandFolder(dashboardPort: number, token: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'drawbridge-command-'));
+  await mkdir(join(folder, 'data', 'keys'), { recursive: true });
+  await writeFile(join(folder, 'data', 'keys', 'api.token'), `${token}\n`, { mode: 0o600 });
+  await writeFile(
+    join(folder, 'drawbridge.yaml'),
+    [
+      'site: { id: site-a, name: Site A, contact: pacs@a.example.org }',
+      'dataDir: data',
+      `dashboard: { host: 127.0.0.1, port: ${dashboardPort} }`,
+    ].join('\n'),
+  );
+  return folder;
 }

@@ -13,6 +13,7 @@ export interface Orthanc {
   readonly aeTitle: string;
   readonly dicomPort: number;
   readonly httpPort: number;
+  readonly pid: number;
   /** The parsed answer to a GET. @throws Error on every status but 2xx */
   rest(path: string): Promise<unknown>;
   /** Orthanc's own ids of all instances that it holds. */
@@ -74,6 +75,7 @@ async function start(aeTitle: string, settings: Readonly<Record<string, unknown>
     aeTitle,
     dicomPort,
     httpPort,
+    pid: running.pid,
     rest: async (path) => (await get(path)).json(),
     instances: async () => (await (await get('/instances')).json()) as string[],
     downloadInstance: async (id) => Buffer.from(await (await get(`/instances/${id}/file`)).arrayBuffer()),

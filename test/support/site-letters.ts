@@ -1,9 +1,13 @@
 /** Receipts in envelopes, honest and forged, between the sites of site-parts.ts. */
+
+import { readdir } from 'node:fs/promises';
 import type { SiteContext } from '../../src/compose/site.js';
 import { formatTimestamp } from '../../src/domain/clock.js';
 import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
 import type { Peer } from '../../src/domain/peer.js';
 import type { Reception } from '../../src/domain/reception.js';
+import { GatewayError } from '../../src/errors/gateway-error.js';
+import { RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
 import { mailReceipt } from '../../src/inbound/mail-receipt.js';
 import { readFrozenList } from '../../src/outbound/complete-study.js';
 import type { Outbox } from '../../src/transport/transport.js';
@@ -70,4 +74,28 @@ export function mailTo(
 ): Promise<void> {
   const { signal } = new AbortController();
   return mailReceipt(site.inbound, peerOf(site, 'site-a'), { id, receipt: signedBy(site, receipt) }, signal);
+}
+
+/** The names of what waits at the exchange for a site. */
+export function lyingFor(site: TestSite): Promise<string[]> {
+  return readdir(site.inboxFolder);
+}
+
+/** The envelopes that a site has sealed and not yet sent. */
+export function sealedAt({ context }: TestSite): Promise<string[]> {
+  return readdir(context.layout.sealed);
+}
+
+/** The receipt that a site has signed for what it stored, as it lies there. */
+export function receiptAt({ context }: TestSite, id: EnvelopeId): Promise<Buffer | undefined> {
+  return context.receptions.readDocument(id, RECEIPT_DOCUMENTS.stored);
+}
+
+/** For `withPut`: nothing arrives. */
+export const lineDown = () => () => Promise.reject(new GatewayError('PEER_UNREACHABLE', 'the line is down'));
+
+/** Whether nothing lies at the exchange for these sites, and none has a job to do. */
+export async function areIdle(...sites: readonly TestSite[]): Promise<boolean> {
+  const lying = await Promise.all(sites.map(lyingFor));
+  return lying.flat().length === 0 && sites.every(({ jobs }) => jobs.length === 0);
 }
