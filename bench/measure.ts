@@ -9,12 +9,16 @@ export interface Measured {
   readonly seconds: number;
   /** Largest resident set, in MiB; absent where it was not measured. */
   readonly peakMib?: number;
+  /** Of the process that is measured; absent where it was not. */
+  readonly cpuSeconds?: number;
 }
 
 export interface Contestant {
   readonly name: string;
   /** What ours is to reach against this one; the row's goal when absent. */
   readonly goal?: number | 'none';
+  /** It runs in the first turn that counts alone: for what is only to be known about. */
+  readonly isOnce?: true;
   run(): Promise<Measured>;
 }
 
@@ -29,39 +33,59 @@ export interface Row {
   readonly goal: number;
 }
 
-/** Runs all contestants of a row in turn, `rounds` times after one that does not count. @returns lines of a table */
-export async function compare(row: Row, rounds: number): Promise<readonly string[]> {
+/** What one contestant did. */
+export interface Turns {
+  readonly name: string;
+  readonly goal: number | 'none';
+  readonly runs: readonly Measured[];
+  /** Median of our throughput to this one's, turn by turn, since the speed of the machine drifts; of ours, 1. */
+  readonly ratio: number;
+}
+
+/** Runs all contestants of a row in turn, `rounds` times after `uncounted` ones. */
+export async function takeTurns(row: Row, rounds: number, uncounted = 1): Promise<readonly Turns[]> {
   const seen = new Map<string, Measured[]>(row.contestants.map(({ name }) => [name, []]));
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const { name, run } of row.contestants) {
+  for (let round = -uncounted; round < rounds; round += 1) {
+    for (const { name, isOnce, run } of row.contestants) {
+      if (isOnce && round !== 0) continue;
       await row.before?.();
       const measured = await run();
-      if (round > 0) seen.get(name)?.push(measured);
+      if (round >= 0) seen.get(name)?.push(measured);
       process.stderr.write(`${row.title}, ${name}: ${(row.megabytes / measured.seconds).toFixed(0)} MB/s\n`);
     }
   }
-  const [ours, ...others] = row.contestants.map(({ name, goal = row.goal }) => ({
-    name,
-    goal,
-    runs: seen.get(name) ?? [],
-  }));
-  if (ours === undefined) return [];
-  return [ours, ...others].map(({ name, goal, runs }) => {
-    const seconds = median(runs.map((run) => run.seconds));
-    const peaks = runs.flatMap(({ peakMib }) => peakMib ?? []);
-    // Pair by pair, since the speed of the machine drifts.
-    const ratios = runs.map((run, index) => run.seconds / (ours.runs[index]?.seconds ?? Number.NaN));
+  const ours = seen.get(row.contestants[0]?.name ?? '') ?? [];
+  return row.contestants.map(({ name, goal = row.goal }) => {
+    const runs = seen.get(name) ?? [];
+    const ratios = runs.map((run, index) => run.seconds / (ours[index]?.seconds ?? Number.NaN));
+    return { name, goal, runs, ratio: median(ratios) };
+  });
+}
+
+/** `takeTurns` as lines of the table under TABLE_HEAD. */
+export async function compare(row: Row, rounds: number): Promise<readonly string[]> {
+  const turns = await takeTurns(row, rounds);
+  return turns.map(({ name, goal, runs, ratio }, index) => {
+    const seconds = runs.map((run) => run.seconds);
     return `| ${[
       row.title,
       name,
-      (row.megabytes / seconds).toFixed(0),
-      `${(row.megabytes / Math.max(...runs.map((run) => run.seconds))).toFixed(0)}–${(row.megabytes / Math.min(...runs.map((run) => run.seconds))).toFixed(0)}`,
-      peaks.length === 0 ? '' : Math.max(...peaks).toFixed(0),
-      name === ours.name
-        ? ''
-        : `${median(ratios).toFixed(2)}${goal === 'none' ? '' : ` (goal ${goal.toFixed(1)})`}`,
+      (row.megabytes / median(seconds)).toFixed(0),
+      `${(row.megabytes / Math.max(...seconds)).toFixed(0)}–${(row.megabytes / Math.min(...seconds)).toFixed(0)}`,
+      peakOf(runs),
+      index === 0 ? '' : formatRatio(ratio, goal),
     ].join(' | ')} |`;
   });
+}
+
+/** The largest resident set of all turns, in MiB. */
+export function peakOf(runs: readonly Measured[]): string {
+  const peaks = runs.flatMap(({ peakMib }) => peakMib ?? []);
+  return peaks.length === 0 ? '' : Math.max(...peaks).toFixed(0);
+}
+
+export function formatRatio(ratio: number, goal: number | 'none'): string {
+  return `${ratio.toFixed(2)}${goal === 'none' ? '' : ` (goal ${goal.toFixed(1)})`}`;
 }
 
 export const TABLE_HEAD = [
@@ -82,12 +106,16 @@ export async function warmMemory(folder: string, bytes: number): Promise<void> {
   await rm(path);
 }
 
-/** Prints a section and puts it into bench/RESULTS.md in place of the one with the same title. */
+/**
+ * Prints a section and puts it into bench/RESULTS.md in place of the one with the same title; with BENCH_KEEP=no, for
+ * those who only try something, it is printed alone.
+ */
 export function keep(title: string, note: string, lines: readonly string[]): void {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'processor'}, Node ${process.versions.node}, at ${commit}`;
   const section = `## ${title}\n\n${note}\n\n${machine}\n\n${lines.join('\n')}\n`;
   process.stdout.write(`${section}\n`);
+  if (process.env['BENCH_KEEP'] === 'no') return;
   const path = join(process.cwd(), 'bench', 'RESULTS.md');
   const text = existsSync(path)
     ? readFileSync(path, 'utf8')

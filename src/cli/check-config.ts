@@ -1,5 +1,6 @@
 /** `drawbridge check-config`: reads and checks the config as a start would, and changes nothing. */
 import { Command } from 'commander';
+import { checkDicomTls } from '../compose/dicom-tls.js';
 import { loadSettings } from '../config/load.js';
 import { systemClock } from '../domain/clock.js';
 import { silentLog } from '../observe/log.js';
@@ -22,6 +23,7 @@ export function checkConfigCommand(): Command {
       const layout = createLayout(settings.dataDir);
       if (settings.role === 'site') {
         await checkOpenpgp(settings, layout.keys);
+        await checkDicomTls(settings, layout.keys);
         await openPeerBook(settings, layout.trust, {
           createFile: createFileDurably,
           clock: systemClock,

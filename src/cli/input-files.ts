@@ -5,6 +5,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { TAGS } from '../dicom/tags.js';
+import { type AeTitle, isAeTitle } from '../domain/ae-title.js';
 import type { Instance } from '../domain/instance.js';
 import { parseUid, type Uid } from '../domain/uid.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
@@ -19,8 +20,13 @@ export interface InputInstance extends Instance {
   readonly studyInstanceUid: Uid;
 }
 
-export interface InputFiles {
-  readonly instances: readonly InputInstance[];
+export type FoundInstance = Omit<InputInstance, 'sha256'> & {
+  /** Who sent it, as its file says; absent where it does not say, or says what is no AE title. */
+  readonly sendingAe?: AeTitle;
+};
+
+export interface InputFiles<T = InputInstance> {
+  readonly instances: readonly T[];
   /** Files that are not DICOM. */
   readonly others: readonly { readonly path: string; readonly name: string; readonly sizeBytes: number }[];
   /** How many were left out: media directories, hidden files and folders, what file managers leave, what is no file. */
@@ -39,30 +45,57 @@ const DICOMDIR = 'DICOMDIR';
 /** In lower case. */
 const LITTER = new Set(['.ds_store', 'thumbs.db', 'desktop.ini']);
 
+/** Files that are read side by side. */
+const AT_A_TIME = 8;
+
 /**
- * Reads what is named. The same instance twice, or the same path, counts once.
- * @throws REQUEST_INVALID when a path is missing, a link leads nowhere, or one SOP Instance UID stands for different bytes
+ * Reads what is named, with the hash of every instance.
+ * @throws what `findInputFiles` throws
  */
 export async function readInputFiles(paths: readonly string[]): Promise<InputFiles> {
-  const instances = new Map<Uid, InputInstance>();
+  const found = await findInputFiles(paths);
+  const instances: InputInstance[] = [];
+  for (const { sendingAe: _sendingAe, ...instance } of found.instances) {
+    instances.push({ ...instance, sha256: await hashFrom(instance.path, instance.dataSetOffset) });
+  }
+  return { ...found, instances };
+}
+
+/**
+ * Reads what is named, and no more of it than the headers. The same instance twice, or the same path, counts once.
+ * @throws REQUEST_INVALID when a path is missing, a link leads nowhere, or one SOP Instance UID stands for different bytes
+ */
+export async function findInputFiles(paths: readonly string[]): Promise<InputFiles<FoundInstance>> {
+  const instances = new Map<Uid, FoundInstance>();
   const others: { path: string; name: string; sizeBytes: number }[] = [];
   const found = await filesBelow(paths);
-  for (const path of found.files) {
-    const instance = await describe(path);
-    if (instance === undefined) {
-      others.push({ path, name: basename(path), sizeBytes: (await stat(path)).size });
-      continue;
+  const files = [...found.files];
+  for (let at = 0; at < files.length; at += AT_A_TIME) {
+    const some = files.slice(at, at + AT_A_TIME);
+    for (const [which, instance] of (await Promise.all(some.map(describe))).entries()) {
+      const path = some[which] ?? '';
+      if (instance === undefined) {
+        others.push({ path, name: basename(path), sizeBytes: (await stat(path)).size });
+        continue;
+      }
+      const known = instances.get(instance.sopInstanceUid);
+      if (known !== undefined && !(await isSame(known, instance))) {
+        throw new GatewayError(
+          'REQUEST_INVALID',
+          'two files hold the same SOP Instance UID with different bytes',
+        );
+      }
+      instances.set(instance.sopInstanceUid, instance);
     }
-    const known = instances.get(instance.sopInstanceUid);
-    if (known !== undefined && known.sha256 !== instance.sha256) {
-      throw new GatewayError(
-        'REQUEST_INVALID',
-        'two files hold the same SOP Instance UID with different bytes',
-      );
-    }
-    instances.set(instance.sopInstanceUid, instance);
   }
   return { instances: [...instances.values()], others, skipped: found.skipped };
+}
+
+async function isSame(one: FoundInstance, other: FoundInstance): Promise<boolean> {
+  const hashes = await Promise.all(
+    [one, other].map(({ path, dataSetOffset }) => hashFrom(path, dataSetOffset)),
+  );
+  return hashes[0] === hashes[1];
 }
 
 interface Found {
@@ -105,7 +138,7 @@ async function filesBelow(paths: readonly string[]): Promise<Found> {
 }
 
 /** Undefined for a file that is not DICOM Part 10. */
-async function describe(path: string): Promise<InputInstance | undefined> {
+async function describe(path: string): Promise<FoundInstance | undefined> {
   try {
     const { meta, dataSetBytes, header } = await readInstanceFile(path, WANTED);
     return {
@@ -119,7 +152,7 @@ async function describe(path: string): Promise<InputInstance | undefined> {
       studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
       seriesInstanceUid: parseUid(header.string(TAGS.SeriesInstanceUID) ?? '', 'SeriesInstanceUID'),
       modality: header.string(TAGS.Modality) ?? '',
-      sha256: await hashFrom(path, meta.dataSetOffset),
+      ...(meta.sendingAe !== undefined && isAeTitle(meta.sendingAe) ? { sendingAe: meta.sendingAe } : {}),
     };
   } catch (error) {
     if (isGatewayError(error) && error.code === 'DATASET_UNREADABLE') return undefined;

@@ -1,14 +1,13 @@
 /** `drawbridge open`: an envelope → its payload's files, once everything about it has verified. Needs no config. */
 import { randomUUID } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { GatewayError } from '../errors/gateway-error.js';
 import { blankPreambles } from '../inbound/inspect-instances.js';
 import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
-import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
+import { stagedIn } from '../jmix/payload-staging.js';
 import { isErrno, syncTree } from '../spool/atomic.js';
 import { MAX_BYTES, MAX_ENTRIES, openEnvelopeInput, withScratch } from './envelope-input.js';
 import { formsJson, manifestJson } from './envelope-view.js';
@@ -119,11 +118,7 @@ async function openInto(
       onProgress: (bytes) => progress.update(bytes),
       signal,
       inspect: inspectorOf(options),
-      async stage(name) {
-        const path = join(staging, name);
-        await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-        return createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
-      },
+      ...stagedIn(staging),
     });
     if (options.preamble === 'blank') await blankPreambles(join(staging, 'dicom'));
     await syncTree(staging);

@@ -1,55 +1,77 @@
-/** `drawbridge send`: C-STOREs files to any SCP, bit for bit as they are. Needs no config. */
+/**
+ * `drawbridge send`: C-STOREs files to any SCP, bit for bit as they are. Needs a config for TLS, and for a PACS that is
+ * called by its name: then what the config says of it is heeded.
+ */
 import { Command } from 'commander';
 import { formatStatus } from '../dicom/store-status.js';
-import { type StoreOutcome, storeInstances } from '../dimse/store-scu.js';
-import { type AeAddress, formatAeAddress, parseAeTitle } from '../domain/ae-title.js';
+import { type OutgoingInstance, type StoreOutcome, storeInstances } from '../dimse/store-scu.js';
+import { formatAeAddress } from '../domain/ae-title.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { readBytesFrom } from '../spool/instance-file.js';
-import { parseAeAddress } from './ae-address.js';
-import { readInputFiles } from './input-files.js';
+import { readPieces } from '../spool/file-pieces.js';
+import { readAeTarget } from './ae-target.js';
+import { configOption } from './config-option.js';
+import { callingBy, type TlsOption, tlsOption } from './dicom-tls-option.js';
+import { type FoundInstance, findInputFiles } from './input-files.js';
 import { type JsonOption, printResult } from './output.js';
 import { startProgress } from './progress.js';
 
-interface SendOptions extends JsonOption {
-  readonly to: AeAddress;
-  readonly calling: string;
+interface SendOptions extends TlsOption, JsonOption {
+  readonly to: string;
+  readonly calling?: string;
 }
 
 export function sendCommand(): Command {
   return new Command('send')
     .description('send DICOM files by C-STORE, unchanged')
     .argument('<files...>', 'DICOM files and folders')
-    .requiredOption('--to <AE@host:port>', 'the SCP', parseAeAddress)
-    .option('--calling <AE>', 'our AE title', 'DRAWBRIDGE')
+    .requiredOption('--to <pacs>', 'name of a PACS in the config, or AE@host:port')
+    .option('--calling <AE>', 'our AE title')
+    .addOption(tlsOption())
+    .addOption(configOption())
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SendOptions) => {
-      const { instances, others, skipped } = await readInputFiles(paths);
+      const { pacs, callingAe, tls } = readAeTarget(options.to, options);
+      const { instances, others, skipped } = await findInputFiles(paths);
       if (instances.length === 0)
         throw new GatewayError('REQUEST_INVALID', 'none of the files is a DICOM instance');
       const progress = startProgress('sending', instances.length, options.json);
       const outcomes: StoreOutcome[] = [];
       try {
-        await storeInstances({
-          pacs: options.to,
-          callingAe: parseAeTitle(options.calling),
-          instances: instances.map((instance) => ({
-            ...instance,
-            sizeBytes: instance.dataSetBytes,
-            open: () => readBytesFrom(instance.path, instance.dataSetOffset),
-          })),
-          onOutcome: (outcome) => {
-            outcomes.push(outcome);
-            progress.update(outcomes.length);
-          },
-        });
+        await callingBy(tls, options, (by) =>
+          storeInstances({
+            ...by,
+            pacs,
+            callingAe,
+            instances: instances.map((instance) => outgoing(instance, pacs.passCallingAe === true)),
+            onOutcome: (outcome) => {
+              outcomes.push(outcome);
+              progress.update(outcomes.length);
+            },
+          }),
+        );
       } finally {
         progress.stop();
       }
-      report(options, outcomes, others.length + skipped);
+      report(options, formatAeAddress(pacs), outcomes, others.length + skipped);
     });
 }
 
-function report(options: SendOptions, outcomes: readonly StoreOutcome[], skipped: number): void {
+function outgoing(instance: FoundInstance, passCallingAe: boolean): OutgoingInstance {
+  const { sendingAe } = instance;
+  return {
+    ...instance,
+    ...(passCallingAe && sendingAe !== undefined ? { callingAe: sendingAe } : {}),
+    sizeBytes: instance.dataSetBytes,
+    open: (into) => readPieces(instance.path, instance.dataSetOffset, into),
+  };
+}
+
+function report(
+  options: SendOptions,
+  pacs: string,
+  outcomes: readonly StoreOutcome[],
+  skipped: number,
+): void {
   const failed = outcomes.filter(({ result }) => result === 'refused' || result === 'unanswered');
   const [first] = failed;
   if (first !== undefined) {
@@ -69,6 +91,6 @@ function report(options: SendOptions, outcomes: readonly StoreOutcome[], skipped
         ...(status === undefined ? {} : { status: formatStatus(status) }),
       })),
     },
-    `${outcomes.length} instances stored at ${formatAeAddress(options.to)}${skipped === 0 ? '' : `, ${skipped} other files left out`}`,
+    `${outcomes.length} instances stored at ${pacs}${skipped === 0 ? '' : `, ${skipped} other files left out`}`,
   );
 }

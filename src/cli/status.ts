@@ -10,6 +10,7 @@ import type {
   StudyView,
 } from '../http/ports.js';
 import { openBridgeApi } from './bridge-api.js';
+import { describeCommitment } from './commitment-status.js';
 import { type ConfigOption, configOption, configPath } from './config-option.js';
 import { printHubStatus } from './hub-status.js';
 import { formatBytes, type JsonOption, printResult } from './output.js';
@@ -62,6 +63,7 @@ function describe(
     `deliveries  ${counts(overview.counts.deliveries)}${tests(deliveries)}`,
     `receptions  ${counts(overview.counts.receptions)}${tests(receptions)}`,
     ...overview.exchanges.map(describeExchange),
+    ...describeCommitment(overview.commitment, receptions),
   ];
   const stuck = [...deliveries, ...receptions].filter(({ state }) => STUCK.includes(state));
   for (const record of stuck) {

@@ -36,7 +36,7 @@ export function upCommand(): Command {
       );
       const { dimse, dashboard } = first.settings;
       tell(
-        `listening: DICOM ${dimse.aeTitles.join(', ')} on port ${bridge.ports.dimse}, ${
+        `listening: DICOM ${dimse.aeTitles.join(', ')} on ${dicomPorts(bridge.ports)}, ${
           bridge.ports.https === undefined ? 'no API' : `API on port ${bridge.ports.https}`
         }`,
       );
@@ -47,6 +47,11 @@ export function upCommand(): Command {
       tell('stopping');
       await bridge.close(CLOSE_GRACE_MS);
     });
+}
+
+function dicomPorts({ dimse, dicomTls }: { readonly dimse: number; readonly dicomTls?: number }): string {
+  const plain = dimse === 0 ? [] : [`port ${dimse}`];
+  return [...plain, ...(dicomTls === undefined ? [] : [`TLS port ${dicomTls}`])].join(' and ');
 }
 
 async function runHub(

@@ -23,6 +23,8 @@ import { wipeScratch } from '../spool/envelope-store.js';
 import { openStudyStore } from '../spool/study-store.js';
 import { viewPeer } from '../trust/peer-view.js';
 import { createChanges } from './changes.js';
+import { startCommitment } from './commitment.js';
+import { viewCommitment } from './commitment-view.js';
 import { startCompletionClock } from './completion-clock.js';
 import { readDashboardAuth } from './dashboard-auth.js';
 import { viewExchange } from './exchange-board.js';
@@ -33,6 +35,7 @@ import { createPeerApi } from './peer-api.js';
 import { startPeerWatch } from './peer-watch.js';
 import { createRecordIndex } from './record-index.js';
 import { createRefusals } from './refusals.js';
+import { scpSettings } from './scp-settings.js';
 import type { RecordListeners, SiteContext } from './site.js';
 import { createSitePairing } from './site-pairing.js';
 import { inboundParts, outboundParts } from './steps.js';
@@ -40,7 +43,14 @@ import { DRAWBRIDGE_VERSION } from './version.js';
 
 export interface Gateway {
   /** Without `https` where no port is opened for other bridges. */
-  readonly ports: { readonly dimse: number; readonly https?: number; readonly dashboard: number };
+  readonly ports: {
+    /** For plain DICOM; 0 where only TLS is taken. */
+    readonly dimse: number;
+    /** For DICOM over TLS, where it is taken. */
+    readonly dicomTls?: number;
+    readonly https?: number;
+    readonly dashboard: number;
+  };
   /** Refuses what is new, lets what runs end within `graceMs`, then closes. */
   close(graceMs: number): Promise<void>;
 }
@@ -90,7 +100,10 @@ export async function startGateway(
   const { settings, layout, log, clock } = site;
   await wipeScratch(layout, ownsScratch ? 0 : FOREIGN_SCRATCH_MS, clock.now());
   const producer = createProducer(redis.connection, log);
-  const studies = await openStudyStore(layout);
+  const studies = await openStudyStore(layout, {
+    maxBytes: settings.dimse.maxStudyBytes,
+    maxInstances: settings.dimse.maxStudyInstances,
+  });
   const outbound = { ...outboundParts(site, producer), studies, routes: settings.routes.map(toRoute) };
   const inbound = inboundParts(site, producer);
   await Promise.all([deliveries.load(), receptions.load()]);
@@ -118,23 +131,30 @@ export async function startGateway(
   const admission = () =>
     closing ? new GatewayError('SHUTTING_DOWN', 'the bridge is stopping') : housekeeping.spaceRefusal();
 
+  const commitment = await startCommitment(site, {
+    inbound,
+    studies,
+    allDeliveries: deliveries.all,
+    refusal: housekeeping.spaceRefusal,
+    changed: changes.notify,
+  });
+  const forgetChanges = changes.subscribe(() => commitment.desk?.recordsChanged());
   const scp = await startScp({
-    host: settings.dimse.host,
-    port: settings.dimse.port,
-    policy: {
-      calledAes: settings.dimse.aeTitles,
-      callers: settings.dimse.callers,
-      anyCaller: settings.dimse.anyCaller,
-      privateSopClasses: settings.dimse.privateSopClasses,
-    },
-    handler: createIntake({ studies, feeding, clock, log, arrived: changes.notify }),
+    ...scpSettings(settings, site.pacs.values()),
+    ...(settings.dimse.listen ? { port: settings.dimse.port } : {}),
+    ...(site.dicomTls === undefined || !settings.dimse.tls.listen
+      ? {}
+      : { tls: { port: settings.dimse.tls.port, dicomTls: site.dicomTls } }),
+    handler: createIntake({
+      studies,
+      feeding,
+      clock,
+      log,
+      refusal: housekeeping.spaceRefusal,
+      arrived: changes.notify,
+    }),
     log,
-    idleTimeoutMs: settings.dimse.idleTimeoutSeconds * 1000,
-    acceptTimeoutMs: settings.dimse.acceptTimeoutSeconds * 1000,
-    maxAssociations: settings.dimse.maxAssociations,
-    maxAssociationsPerCaller: settings.dimse.maxAssociationsPerCaller,
-    maxPduBytes: settings.dimse.maxPduBytes,
-    maxInstanceBytes: settings.dimse.maxInstanceBytes,
+    services: [commitment.service],
     admission,
     refused: (refusal) => {
       refusals.note(refusal, clock.now());
@@ -158,7 +178,11 @@ export async function startGateway(
     status: async () => ({
       version: DRAWBRIDGE_VERSION,
       startedAtMs,
-      dimse: { aeTitles: settings.dimse.aeTitles, port: scp.port },
+      dimse: {
+        aeTitles: settings.dimse.aeTitles,
+        port: scp.port,
+        ...(scp.tlsPort === undefined ? {} : { tlsPort: scp.tlsPort }),
+      },
       redis: {
         kind: redis.kind,
         up: housekeeping.redisUp(),
@@ -166,6 +190,9 @@ export async function startGateway(
       },
       disk: housekeeping.space(),
       workers: { up: workersUp() },
+      ...(commitment.desk === undefined
+        ? {}
+        : { commitment: viewCommitment(commitment.desk.open(), clock.now()) }),
     }),
     peers: () => site.peers.known().map(viewPeer),
     exchangeTypeOf: (name) => site.exchanges.get(name)?.type,
@@ -200,6 +227,7 @@ export async function startGateway(
   log.info({
     event: 'gateway.started',
     dimse: scp.port,
+    dicomTls: scp.tlsPort,
     https: peerListener?.port,
     dashboard: dashboard.port,
     redis: redis.kind,
@@ -208,6 +236,7 @@ export async function startGateway(
   return {
     ports: {
       dimse: scp.port,
+      ...(scp.tlsPort === undefined ? {} : { dicomTls: scp.tlsPort }),
       ...(peerListener === undefined ? {} : { https: peerListener.port }),
       dashboard: dashboard.port,
     },
@@ -217,7 +246,8 @@ export async function startGateway(
       stopTidying();
       pairing.close();
       await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
-      await Promise.all([completion.stop(), peerWatch.stop()]);
+      forgetChanges();
+      await Promise.all([completion.stop(), peerWatch.stop(), commitment.close()]);
       await housekeeping.stop();
       await Promise.all([producer.close(), board.close()]);
       site.close();

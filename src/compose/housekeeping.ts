@@ -9,6 +9,7 @@ import type { Reception } from '../domain/reception.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { InboundParts } from '../inbound/parts.js';
 import { recoverReceptions } from '../inbound/recover.js';
+import { sweepTransactions } from '../inbound/commitment-sweep.js';
 import { sweepReceptions } from '../inbound/sweep.js';
 import type { CompletionParts } from '../outbound/complete-study.js';
 import { recoverDeliveries } from '../outbound/recover.js';
@@ -78,6 +79,7 @@ export function startHousekeeping(parts: HousekeepingParts): Housekeeping {
   const sweep = async () => {
     await sweepStudies(outbound, settings.retention.verifiedHours * HOUR_MS);
     await sweepReceptions(inbound, settings.retention.deliveredHours * HOUR_MS);
+    await sweepTransactions(inbound);
   };
 
   /** One run at a time; what it throws is logged, and the next one tries again. */

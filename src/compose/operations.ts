@@ -8,14 +8,13 @@ import { type Reception, receptionState } from '../domain/reception.js';
 import type { Study } from '../domain/study.js';
 import { CODES, type ErrorCode, isErrorCode } from '../errors/codes.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import type { AssociationView, RefusalView } from '../http/association-ports.js';
 import type {
-  AssociationView,
   DeliveryView,
   ExchangeView,
   Operations,
   Overview,
   ReceptionView,
-  RefusalView,
   StudyView,
 } from '../http/ports.js';
 import type { InboundParts } from '../inbound/parts.js';

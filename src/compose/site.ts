@@ -3,7 +3,9 @@
 import type { KeyObject } from 'node:crypto';
 import { readPacs } from '../config/pacs.js';
 import type { Settings } from '../config/settings.js';
+import type { DicomTls } from '../dimse/dicom-tls.js';
 import { type Clock, systemClock } from '../domain/clock.js';
+import type { CommitmentTransaction } from '../domain/commitment-transaction.js';
 import type { Delivery } from '../domain/delivery.js';
 import type { Exchange } from '../domain/exchange.js';
 import type { Pacs } from '../domain/peer.js';
@@ -21,6 +23,7 @@ import { readExchanges } from '../trust/exchanges.js';
 import { openPeerBook, type PeerBook } from '../trust/peer-book.js';
 import { createKeyNews, type KeyNews } from '../trust/peer-news.js';
 import type { SiteKeys } from '../trust/site-keys.js';
+import { type Connect, connectorTo, openSiteDicomTls } from './dicom-tls.js';
 import { type Directory, openDirectory } from './directory.js';
 import { createLines } from './lines.js';
 import { readLiveKeys } from './live-keys.js';
@@ -34,8 +37,13 @@ export interface SiteContext {
   readonly openpgp: Openpgp;
   readonly directory: Directory;
   readonly pacs: ReadonlyMap<string, Pacs>;
+  /** Where associations are taken or opened with TLS. */
+  readonly dicomTls?: DicomTls;
+  /** Connects to a PACS, or to a modality that is reported to, where it is called with TLS; undefined for plain DICOM. */
+  connectorTo(remote: { readonly tls: boolean }): Connect | undefined;
   readonly deliveries: RecordStore<Delivery>;
   readonly receptions: RecordStore<Reception>;
+  readonly transactions: RecordStore<CommitmentTransaction>;
   readonly exchanges: ReadonlyMap<string, Exchange>;
   readonly lines: Lines;
   /** The hub that envelopes for this peer are sealed to once more; undefined where there is none. */
@@ -75,6 +83,7 @@ export async function openSite(
     clock: systemClock,
     log,
   });
+  const dicomTls = await openSiteDicomTls(settings, layout.keys, log);
   const lines = createLines({
     peers,
     exchanges,
@@ -95,8 +104,11 @@ export async function openSite(
     directory,
     openpgp: createOpenpgp(settings, layout.keys),
     pacs: readPacs(settings),
+    ...(dicomTls === undefined ? {} : { dicomTls }),
+    connectorTo: (remote) => connectorTo(remote, dicomTls),
     deliveries: openRecordStore<Delivery>(layout.deliveries, listeners.delivery),
     receptions: openRecordStore<Reception>(layout.receptions, listeners.reception),
+    transactions: openRecordStore<CommitmentTransaction>(layout.transactions),
     exchanges,
     lines,
     hubTo(peerId) {
@@ -112,6 +124,7 @@ export async function openSite(
     close() {
       lines.close();
       directory.close();
+      dicomTls?.close();
     },
   };
 }

@@ -1,4 +1,6 @@
 /** The use cases with their parts: what a job of each stage runs, and what becomes of its failure. */
+import { createTranscoder } from '../dicom/transcoder.js';
+import type { ScuPool } from '../dimse/scu-pool.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
 import type { DueStep } from '../domain/reception.js';
@@ -27,6 +29,8 @@ import type { SiteContext } from './site.js';
 
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
+/** One for the process: its threads, which come and go by themselves, are shared by all deliveries. */
+const TRANSCODER = createTranscoder();
 
 export interface StageStep {
   /** @param jobId as the queue has it */
@@ -63,12 +67,17 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
     maxEnvelopeBytes: https.maxEnvelopeBytes,
     age: { maxAgeMs: trust.maxAgeDays * DAY_MS, maxFutureMs: trust.maxFutureMinutes * MINUTE_MS },
     preamble: trust.preamble,
+    transcoder: TRANSCODER,
     attester: (jws, siteId, fingerprint) => site.directory.attester(jws, siteId, fingerprint),
     acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
     admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),
     enqueue: async (step, id) => {
       const priority = (await site.receptions.read(id))?.priority;
       await producer.add(step.stage, jobIdOf(step, id), priority === undefined ? {} : { priority });
+    },
+    hurry: async (step, id) => {
+      const priority = (await site.receptions.read(id))?.priority;
+      await producer.promote(step.stage, jobIdOf(step, id), priority === undefined ? {} : { priority });
     },
   };
 }
@@ -77,9 +86,10 @@ export function createSteps(
   site: SiteContext,
   producer: Producer,
   board = createExchangeBoard(site.layout, () => site.clock.now()),
+  pool?: ScuPool,
 ): Readonly<Record<Stage, StageStep>> {
   const outbound = outboundParts(site, producer);
-  const inbound = inboundParts(site, producer);
+  const inbound = { ...inboundParts(site, producer), ...(pool === undefined ? {} : { pool }) };
 
   const sending = (
     stage: OutboundStage,

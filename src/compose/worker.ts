@@ -3,6 +3,7 @@
  * listener; there may be many such processes.
  */
 import type { RedisOptions } from 'ioredis';
+import { createScuPool } from '../dimse/scu-pool.js';
 import type { Stage } from '../queue/jobs.js';
 import { formatNamedId } from '../queue/named-job.js';
 import { POLICIES } from '../queue/policy.js';
@@ -24,7 +25,8 @@ export type SandboxModule = (stage: Stage) => URL;
 export function startWorkers(site: SiteContext, redis: RedisOptions, sandboxModule: SandboxModule): Workers {
   const producer = createProducer(redis, site.log);
   const board = createExchangeBoard(site.layout, () => site.clock.now());
-  const steps = createSteps(site, producer, board);
+  const pool = createScuPool();
+  const steps = createSteps(site, producer, board, pool);
   const workers: StageWorker[] = [];
   for (const [stage, step] of Object.entries(steps) as [Stage, StageStep][]) {
     const sandboxed = POLICIES[stage].sandboxed && site.settings.workers.sandbox;
@@ -50,6 +52,7 @@ export function startWorkers(site: SiteContext, redis: RedisOptions, sandboxModu
     async close(graceMs) {
       await stopPolling();
       await Promise.all(workers.map((worker) => worker.close(graceMs)));
+      await pool.close();
       await producer.close();
     },
   };

@@ -43,15 +43,22 @@ function duplicates(settings: Settings): string[] {
   ];
 }
 
+/** Whether DICOM is spoken over TLS, in or out. */
+export function usesDicomTls({ dimse, pacs }: Pick<Settings, 'dimse' | 'pacs'>): boolean {
+  return (
+    dimse.tls.listen ||
+    pacs.some(({ tls }) => tls) ||
+    dimse.callers.some(({ reportTo }) => reportTo?.tls === true)
+  );
+}
+
 /** TLS that nobody could be told from an impostor with, and halves of what belongs together. */
 function dicom({ dimse, pacs }: Settings): string[] {
   const { tls } = dimse;
-  const usesTls =
-    tls.listen || pacs.some((each) => each.tls) || dimse.callers.some((each) => each.reportTo?.tls);
   const isVerifiable = tls.caFile !== undefined || tls.certificateFingerprints.length > 0;
   return [
     ...(dimse.listen || tls.listen ? [] : ['dimse.listen: expected true, or dimse.tls.listen']),
-    ...(usesTls && !isVerifiable
+    ...(usesDicomTls({ dimse, pacs }) && !isVerifiable
       ? ['dimse.tls: expected caFile or certificateFingerprints, so that others can be told from impostors']
       : []),
     ...((tls.certFile === undefined) === (tls.keyFile === undefined)
@@ -146,17 +153,21 @@ function via(settings: Settings, name: string | undefined): string[] {
 }
 
 function listeners(settings: Settings): string[] {
-  const { certFile, keyFile } = settings.https;
-  const ports = [settings.dimse.port, settings.https.port, settings.dashboard.port].filter(
-    (port) => port !== 0,
-  );
+  const { dimse, https, dashboard } = settings;
+  const { certFile, keyFile } = https;
+  const ports = [
+    ...(dimse.listen ? [dimse.port] : []),
+    ...(dimse.tls.listen ? [dimse.tls.port] : []),
+    ...(https.listen ? [https.port] : []),
+    dashboard.port,
+  ].filter((port) => port !== 0);
   return [
     ...((certFile === undefined) === (keyFile === undefined)
       ? []
       : ['https: certFile and keyFile are given together, or not at all']),
     ...(new Set(ports).size === ports.length
       ? []
-      : ['dimse, https and dashboard need three different ports']),
+      : ['dimse, dimse.tls, https and dashboard need different ports']),
     ...(settings.disk.warnFreeBytes >= settings.disk.refuseFreeBytes
       ? []
       : ['disk: expected warnFreeBytes to be at least refuseFreeBytes']),

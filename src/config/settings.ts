@@ -149,7 +149,7 @@ const dimse = z
     associationsPerMinutePerCaller: z
       .int()
       .min(1)
-      .default(600)
+      .default(3000)
       .describe('associations that one host may open in a minute'),
     bytesPerSecondPerCaller: z
       .int()

@@ -31,22 +31,22 @@ export const MAX_DEPTH = 64;
 /** A bound in time: each costs a microsecond or so. Real headers have thousands at most. */
 export const MAX_ELEMENTS = 1_000_000;
 
-const UNDEFINED_LENGTH = 0xffffffff;
-const ITEM = 0xfffee000;
-const ITEM_END = 0xfffee00d;
-const SEQUENCE_END = 0xfffee0dd;
+export const UNDEFINED_LENGTH = 0xffffffff;
+export const ITEM = 0xfffee000;
+export const ITEM_END = 0xfffee00d;
+export const SEQUENCE_END = 0xfffee0dd;
 /** Float Pixel Data, the first of the pixel elements; nothing that is wanted comes after. */
 const FIRST_PIXEL_TAG = 0x7fe00008;
 /** The longest element header: tag, VR, two reserved bytes, 32-bit length. */
-const MAX_HEADER_BYTES = 12;
+export const MAX_HEADER_BYTES = 12;
 const MIN_HEADER_BYTES = 8;
 
 /** VRs whose length has 16 bits (PS3.5 §7.1.2). All others, also those yet to be invented, have 32 (§6.2). */
-const SHORT_VRS: ReadonlySet<string> = new Set(
+export const SHORT_VRS: ReadonlySet<string> = new Set(
   'AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US'.split(' '),
 );
 
-interface ElementHeader {
+export interface ElementHeader {
   readonly tag: number;
   /** Two letters; empty where the encoding carries none. */
   readonly vr: string;
@@ -76,7 +76,7 @@ export function* walkElements(options: WalkOptions): Generator<Wish, ReadonlyMap
   for (let count = 0; offset < sizeBytes; count += 1) {
     if (count === MAX_ELEMENTS) throw unreadable(`data set has more than ${MAX_ELEMENTS} elements`, offset);
     const inside = open.at(-1);
-    const element = parseHeader(
+    const element = parseElementHeader(
       yield { offset, length: MAX_HEADER_BYTES },
       inside?.encoding ?? encoding,
       offset,
@@ -134,7 +134,7 @@ export function* walkElements(options: WalkOptions): Generator<Wish, ReadonlyMap
 }
 
 /** @param bytes up to twelve bytes from the element's first on */
-function parseHeader(bytes: Buffer, encoding: ElementEncoding, offset: number): ElementHeader {
+export function parseElementHeader(bytes: Buffer, encoding: ElementEncoding, offset: number): ElementHeader {
   if (bytes.length < MIN_HEADER_BYTES) throw unreadable('data set ends inside an element', offset);
   const bigEndian = encoding === 'explicit-be';
   const u16 = (at: number) => (bigEndian ? bytes.readUInt16BE(at) : bytes.readUInt16LE(at));

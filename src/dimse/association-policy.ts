@@ -4,12 +4,21 @@
  */
 import { BlockList, isIP } from 'node:net';
 import { isStorageSopClass } from '../dicom/sop-classes.js';
+import { isUid } from '../domain/uid.js';
 import type { ErrorCode } from '../errors/codes.js';
+import type { OfferedContext } from './association-request.js';
 
 export interface AllowedCaller {
   readonly aeTitle: string;
   /** Addresses, networks such as `10.1.0.0/16`, or host names; absent: any. */
   readonly hosts?: readonly string[] | undefined;
+}
+
+/** A PACS that we have asked to commit to instances, and that may report on an association of its own. */
+export interface ReportingPacs {
+  readonly aeTitle: string;
+  /** The AE title that we call it with, by which it calls back. */
+  readonly callingAe: string;
 }
 
 export interface AssociationPolicy {
@@ -18,6 +27,8 @@ export interface AssociationPolicy {
   /** Take any calling AE title; for trials only. */
   readonly anyCaller: boolean;
   readonly privateSopClasses: readonly string[];
+  /** These get Verification and the services, and nothing to store, unless they are callers as well. */
+  readonly reportingPacs?: readonly ReportingPacs[];
 }
 
 /** A-ASSOCIATE-RJ (PS3.8 Table 9-21). */
@@ -33,28 +44,63 @@ export interface Rejection {
 export const REJECTIONS = {
   CALLING_AE_UNKNOWN: { code: 'CALLING_AE_UNKNOWN', result: 1, source: 1, reason: 3 },
   CALLED_AE_UNKNOWN: { code: 'CALLED_AE_UNKNOWN', result: 1, source: 1, reason: 7 },
+  /** The standard has no reason of its own for users (PS3.7 §D.3.3.7). */
+  USER_UNKNOWN: { code: 'USER_UNKNOWN', result: 1, source: 1, reason: 1 },
+  APPLICATION_CONTEXT: { code: 'REQUEST_INVALID', result: 1, source: 1, reason: 2 },
+  PROTOCOL_VERSION: { code: 'REQUEST_INVALID', result: 1, source: 2, reason: 2 },
+  MALFORMED: { code: 'REQUEST_INVALID', result: 1, source: 2, reason: 1 },
   ASSOCIATION_LIMIT: { code: 'ASSOCIATION_LIMIT', result: 2, source: 3, reason: 2 },
+  RATE_LIMIT: { code: 'RATE_LIMIT', result: 2, source: 3, reason: 1 },
   SHUTTING_DOWN: { code: 'SHUTTING_DOWN', result: 2, source: 3, reason: 1 },
   SPOOL_ABOVE_WATERMARK: { code: 'SPOOL_ABOVE_WATERMARK', result: 2, source: 3, reason: 1 },
 } as const satisfies Record<string, Rejection>;
 
 /** Verification SOP Class (PS3.4 Annex A). */
-const VERIFICATION = '1.2.840.10008.1.1';
+export const VERIFICATION = '1.2.840.10008.1.1';
+/** What the data sets of services can be read and written in; the first one that is offered of these. */
+const SERVICE_TRANSFER_SYNTAXES = ['1.2.840.10008.1.2.1', '1.2.840.10008.1.2'];
 
-/** The rejection that a caller gets, or undefined when it is welcome. */
+/** What a caller may do: send instances, or report on those that it was sent. */
+export type Standing = 'modality' | 'pacs';
+
+export type CallerVerdict =
+  | { readonly standing: Standing }
+  | { readonly rejection: Rejection; readonly message: string };
+
+/** What a caller is to us, or the rejection that it gets and why. */
 export async function judgeCaller(
   policy: AssociationPolicy,
   caller: { readonly callingAe: string; readonly calledAe: string; readonly remoteAddress: string },
   resolve: (hostName: string) => Promise<readonly string[]>,
-): Promise<Rejection | undefined> {
-  if (!policy.calledAes.includes(caller.calledAe)) return REJECTIONS.CALLED_AE_UNKNOWN;
-  if (policy.anyCaller) return undefined;
-  for (const allowed of policy.callers) {
-    if (allowed.aeTitle !== caller.callingAe) continue;
-    if (allowed.hosts === undefined || (await isAmong(allowed.hosts, caller.remoteAddress, resolve)))
-      return undefined;
+): Promise<CallerVerdict> {
+  const { callingAe, calledAe, remoteAddress } = caller;
+  const isCalled = policy.calledAes.includes(calledAe);
+  const known = policy.callers.filter(({ aeTitle }) => aeTitle === callingAe);
+  if (isCalled) {
+    if (policy.anyCaller) return { standing: 'modality' };
+    for (const { hosts } of known) {
+      if (hosts === undefined || (await isAmong(hosts, remoteAddress, resolve)))
+        return { standing: 'modality' };
+    }
   }
-  return REJECTIONS.CALLING_AE_UNKNOWN;
+  // From any address: what has several may report from another than the one that it listens at.
+  const isReporting = policy.reportingPacs?.some(
+    (pacs) => pacs.aeTitle === callingAe && (isCalled || pacs.callingAe === calledAe),
+  );
+  if (isReporting) return { standing: 'pacs' };
+  if (!isCalled) {
+    return {
+      rejection: REJECTIONS.CALLED_AE_UNKNOWN,
+      message: `it calls an AE title that is not ours, expected ${policy.calledAes.join(' or ')}`,
+    };
+  }
+  return {
+    rejection: REJECTIONS.CALLING_AE_UNKNOWN,
+    message:
+      known.length === 0
+        ? 'its AE title is not one of dimse.callers'
+        : `its AE title may not call from ${remoteAddress}, by dimse.callers`,
+  };
 }
 
 /** The result of one proposed presentation context (PS3.8 Table 9-18). */
@@ -64,19 +110,30 @@ export type ContextResult =
   | { readonly result: 3 | 4 };
 
 /**
- * Of the transfer syntaxes offered, the first one is accepted: the list is in the sender's order of preference, and what
- * the sender has on its disk it can send without converting. We take them all, so nothing is gained by another choice.
+ * Of the transfer syntaxes offered for storage, the first one is accepted: the list is in the sender's order of
+ * preference, and what the sender has on its disk it can send without converting. We take them all, so nothing is gained
+ * by another choice.
+ * @param serviceSopClassUids SOP classes other than storage that are served
  */
 export function judgeContext(
   policy: AssociationPolicy,
-  abstractSyntaxUid: string,
-  transferSyntaxUids: readonly string[],
+  standing: Standing,
+  { abstractSyntaxUid, transferSyntaxUids }: Omit<OfferedContext, 'id'>,
+  serviceSopClassUids: ReadonlySet<string>,
 ): ContextResult {
-  if (abstractSyntaxUid !== VERIFICATION && !isStorageSopClass(abstractSyntaxUid, policy.privateSopClasses)) {
+  let accepted: string | undefined;
+  if (serviceSopClassUids.has(abstractSyntaxUid)) {
+    accepted = SERVICE_TRANSFER_SYNTAXES.find((uid) => transferSyntaxUids.includes(uid));
+  } else if (abstractSyntaxUid === VERIFICATION || mayStore(policy, standing, abstractSyntaxUid)) {
+    accepted = transferSyntaxUids.find(isUid);
+  } else {
     return { result: 3 };
   }
-  const [first] = transferSyntaxUids;
-  return first === undefined ? { result: 4 } : { result: 0, transferSyntaxUid: first };
+  return accepted === undefined ? { result: 4 } : { result: 0, transferSyntaxUid: accepted };
+}
+
+function mayStore(policy: AssociationPolicy, standing: Standing, sopClassUid: string): boolean {
+  return standing === 'modality' && isStorageSopClass(sopClassUid, policy.privateSopClasses);
 }
 
 /** Loopback and v4 callers on a v6 socket arrive as `::ffff:10.0.0.5`. */
@@ -84,7 +141,8 @@ export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
-async function isAmong(
+/** Whether an address is one of these hosts: addresses, networks, names. */
+export async function isAmong(
   hosts: readonly string[],
   remoteAddress: string,
   resolve: (hostName: string) => Promise<readonly string[]>,

@@ -5,7 +5,8 @@
 import { sopClassName } from '../dicom/sop-classes.js';
 import { describeStatus, formatStatus } from '../dicom/store-status.js';
 import { transferSyntax } from '../dicom/transfer-syntaxes.js';
-import { GatewayError } from '../errors/gateway-error.js';
+import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { classifyTlsError } from './dicom-tls-words.js';
 
 /** The three numbers of an A-ASSOCIATE-RJ. */
 export interface Rejection {
@@ -102,8 +103,11 @@ export function classifyStatus(status: number): StoreResult {
   };
 }
 
-/** A socket that does not connect, or breaks. */
+/** A socket that does not connect, or breaks, or does not become a TLS connection. */
 export function classifySocketError(error: unknown, pacs: string): GatewayError {
+  if (isGatewayError(error)) return error;
+  const refused = classifyTlsError(error, pacs);
+  if (refused !== undefined) return refused;
   const errno =
     error instanceof Error && 'code' in error && typeof error.code === 'string'
       ? error.code

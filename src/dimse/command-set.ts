@@ -1,29 +1,95 @@
 /**
- * The few elements of a DIMSE command set that decide where its data set goes (PS3.7 §6.3.1: always Implicit VR Little
- * Endian, group 0000). The command itself is the library's to interpret.
+ * Command sets (PS3.7 §6.3.1, §9.3, §10.3, Annex E): always Implicit VR Little Endian, group 0000 alone. Reading takes
+ * what stands there and judges nothing but the encoding; writing puts the elements in order, with the group length first.
  */
 import { withoutPadding } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 
+/** Command Field (0000,0100) by message (PS3.7 §E.1). */
 export const COMMAND_FIELDS = {
   cStoreRequest: 0x0001,
+  cStoreResponse: 0x8001,
   cEchoRequest: 0x0030,
+  cEchoResponse: 0x8030,
+  nEventReportRequest: 0x0100,
+  nEventReportResponse: 0x8100,
+  nActionRequest: 0x0130,
+  nActionResponse: 0x8130,
   cCancelRequest: 0x0fff,
 } as const;
 
-/** Command Data Set Type that says: no data set follows (PS3.7 §E.1). */
+/** The bit of a Command Field that makes a response of a request. */
+export const RESPONSE_BIT = 0x8000;
+
+/** Command Data Set Type that says: no data set follows; any other value says that one does (PS3.7 §E.1). */
 const NO_DATA_SET = 0x0101;
+const HAS_DATA_SET = 0x0001;
 const ELEMENT_HEADER_BYTES = 8;
+/** Error Comment (0000,0902) is of VR LO. */
+const MAX_COMMENT_LENGTH = 64;
 
 export interface CommandSet {
   readonly commandField: number;
+  /** 0 in a response. */
   readonly messageId: number;
+  /** Present in a response. */
+  readonly messageIdBeingRespondedTo?: number;
   readonly hasDataSet: boolean;
-  /** Affected SOP Class UID, padding removed. */
+  /** Affected or Requested SOP Class UID, padding removed; empty when there is none. */
   readonly sopClassUid: string;
-  /** Affected SOP Instance UID, padding removed. */
+  /** Affected or Requested SOP Instance UID, padding removed; empty when there is none. */
   readonly sopInstanceUid: string;
+  /** Present in a response. */
+  readonly status?: number;
+  readonly errorComment?: string;
+  /** Present in an N-EVENT-REPORT. */
+  readonly eventTypeId?: number;
+  /** Present in an N-ACTION. */
+  readonly actionTypeId?: number;
 }
+
+/** What a command set may be made of; the names are the standard's keywords. */
+export interface CommandElements {
+  readonly commandField: number;
+  readonly hasDataSet: boolean;
+  readonly affectedSopClassUid?: string;
+  readonly requestedSopClassUid?: string;
+  readonly messageId?: number;
+  readonly messageIdBeingRespondedTo?: number;
+  readonly priority?: number;
+  readonly status?: number;
+  /** At most 64 characters are sent. */
+  readonly errorComment?: string;
+  readonly affectedSopInstanceUid?: string;
+  readonly requestedSopInstanceUid?: string;
+  readonly eventTypeId?: number;
+  readonly actionTypeId?: number;
+  readonly moveOriginatorAeTitle?: string;
+  readonly moveOriginatorMessageId?: number;
+}
+
+type ElementName = Exclude<keyof CommandElements, 'hasDataSet'> | 'commandDataSetType';
+
+/** Element numbers of group 0000, ascending as they are written. */
+const ELEMENTS = {
+  affectedSopClassUid: 0x0002,
+  requestedSopClassUid: 0x0003,
+  commandField: 0x0100,
+  messageId: 0x0110,
+  messageIdBeingRespondedTo: 0x0120,
+  priority: 0x0700,
+  commandDataSetType: 0x0800,
+  status: 0x0900,
+  errorComment: 0x0902,
+  affectedSopInstanceUid: 0x1000,
+  requestedSopInstanceUid: 0x1001,
+  eventTypeId: 0x1002,
+  actionTypeId: 0x1008,
+  moveOriginatorAeTitle: 0x1030,
+  moveOriginatorMessageId: 0x1031,
+} as const satisfies Record<ElementName, number>;
+
+const IN_ORDER = Object.entries(ELEMENTS) as readonly (readonly [ElementName, number])[];
 
 /** @throws DATASET_UNREADABLE when it is no command set */
 export function parseCommandSet(bytes: Buffer): CommandSet {
@@ -38,19 +104,71 @@ export function parseCommandSet(bytes: Buffer): CommandSet {
     elements.set(element, bytes.subarray(at, at + length));
     at += length;
   }
-  const short = (element: number) => {
-    const value = elements.get(element);
+  const short = (name: ElementName) => {
+    const value = elements.get(ELEMENTS[name]);
     return value !== undefined && value.length >= 2 ? value.readUInt16LE(0) : undefined;
   };
-  const text = (element: number) => withoutPadding(elements.get(element)?.toString('latin1') ?? '');
-  const commandField = short(0x0100);
+  const text = (name: ElementName) => {
+    const value = elements.get(ELEMENTS[name]);
+    return value === undefined ? undefined : withoutPadding(value.toString('latin1'));
+  };
+  const commandField = short('commandField');
   if (commandField === undefined) throw broken();
   return {
     commandField,
-    messageId: short(0x0110) ?? 0,
-    hasDataSet: (short(0x0800) ?? NO_DATA_SET) !== NO_DATA_SET,
-    sopClassUid: text(0x0002),
-    sopInstanceUid: text(0x1000),
+    messageId: short('messageId') ?? 0,
+    hasDataSet: (short('commandDataSetType') ?? NO_DATA_SET) !== NO_DATA_SET,
+    sopClassUid: text('affectedSopClassUid') ?? text('requestedSopClassUid') ?? '',
+    sopInstanceUid: text('affectedSopInstanceUid') ?? text('requestedSopInstanceUid') ?? '',
+    ...present({
+      messageIdBeingRespondedTo: short('messageIdBeingRespondedTo'),
+      status: short('status'),
+      errorComment: text('errorComment'),
+      eventTypeId: short('eventTypeId'),
+      actionTypeId: short('actionTypeId'),
+    }),
+  };
+}
+
+/** Encodes a command set, group length first. */
+export function formatCommandSet(elements: CommandElements): Buffer {
+  const values: Omit<CommandElements, 'hasDataSet'> & { readonly commandDataSetType: number } = {
+    ...elements,
+    commandDataSetType: elements.hasDataSet ? HAS_DATA_SET : NO_DATA_SET,
+    ...present({ errorComment: elements.errorComment?.slice(0, MAX_COMMENT_LENGTH) }),
+  };
+  const encoded: Buffer[] = [];
+  for (const [name, element] of IN_ORDER) {
+    const value = values[name];
+    if (value !== undefined) encoded.push(formatElement(element, formatValue(name, value)));
+  }
+  const body = Buffer.concat(encoded);
+  const groupLength = Buffer.alloc(4);
+  groupLength.writeUInt32LE(body.length);
+  return Buffer.concat([formatElement(0x0000, groupLength), body]);
+}
+
+function formatValue(name: ElementName, value: number | string): Buffer {
+  if (typeof value === 'string') {
+    const padding = name.endsWith('Uid') ? '\0' : ' ';
+    return Buffer.from(value.length % 2 === 0 ? value : `${value}${padding}`, 'latin1');
+  }
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16LE(value);
+  return bytes;
+}
+
+function formatElement(element: number, value: Buffer): Buffer {
+  const header = Buffer.alloc(ELEMENT_HEADER_BYTES);
+  header.writeUInt16LE(element, 2);
+  header.writeUInt32LE(value.length, 4);
+  return Buffer.concat([header, value]);
+}
+
+/** Without the fields that have no value. */
+function present<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof T]?: Exclude<T[Name], undefined>;
   };
 }
 

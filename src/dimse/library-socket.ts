@@ -7,13 +7,13 @@ import type { Socket } from 'node:net';
 
 export class LibrarySocket extends EventEmitter {
   readonly #socket: Socket;
-  readonly #written: (bytes: Buffer) => void;
+  readonly #outgoing: (bytes: Buffer) => Buffer;
 
-  /** @param written told of everything that the library sends */
-  constructor(socket: Socket, written: (bytes: Buffer) => void = () => undefined) {
+  /** @param outgoing what is sent in place of what the library writes; each write is one PDU */
+  constructor(socket: Socket, outgoing: (bytes: Buffer) => Buffer = (bytes) => bytes) {
     super();
     this.#socket = socket;
-    this.#written = written;
+    this.#outgoing = outgoing;
   }
 
   /** Hands bytes to the library, as if they had just come in. */
@@ -23,8 +23,7 @@ export class LibrarySocket extends EventEmitter {
 
   write(bytes: Buffer): boolean {
     if (this.#socket.destroyed || this.#socket.writableEnded) return false;
-    this.#written(bytes);
-    return this.#socket.write(bytes);
+    return this.#socket.write(this.#outgoing(bytes));
   }
 
   setTimeout(): this {

@@ -1,30 +1,26 @@
 /**
  * One data set into P-DATA-TF PDUs (PS3.8 §9.3.5 and Annex E), byte by byte as it lies on disk: it is neither parsed
- * nor rewritten. One fragment per PDU, one PDU after another as fast as the peer takes them; no more than a chunk of
- * the source and the socket's own buffer is in memory at any time.
+ * nor rewritten. The command and the first piece go out in one write, and so do all the PDUs of each further piece. No
+ * fragment reaches from one piece into the next, so that whoever reads the file may use one buffer for all.
  */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { GatewayError } from '../errors/gateway-error.js';
+import type { Reading } from './instance-reading.js';
+import { dataHeader, PDV_HEADER_BYTES } from './scu-message.js';
 
 /** Larger PDUs gain nothing, and some peers claim that they can take gigabytes. */
 export const MAX_SENT_PDU_BYTES = 256 * 1024;
-/** Item length, presentation context id, message control header: they count towards the peer's maximum. */
-const PDV_HEADER_BYTES = 6;
-const PDU_HEADER_BYTES = 6;
-const DATA_TF = 0x04;
-/** Message control header of a data set fragment; bit 1 marks the last (PS3.8 §E.2). */
-const LAST_FRAGMENT = 0x02;
+const NOTHING = Buffer.alloc(0);
 
 export interface OutgoingDataSet {
+  /** The PDUs of the command. */
+  readonly command: Buffer;
   /** Presentation context id, odd, 1 to 255. */
   readonly contextId: number;
   /** Data per PDU; see `fragmentSize`. */
   readonly fragmentBytes: number;
-  readonly sizeBytes: number;
-  /** The bytes. A chunk must not be overwritten after it was given. */
-  readonly chunks: AsyncIterable<Buffer>;
+  readonly reading: Reading;
   /** Aborted when the association is lost; ends the writing. */
   readonly signal: AbortSignal;
   /** Called whenever the peer has taken more. */
@@ -34,10 +30,11 @@ export interface OutgoingDataSet {
 /**
  * How much of a data set goes into one PDU. Fragments have even length but for an odd data set's last (PS3.7 Annex F).
  * @param peerMaxPduBytes the maximum that the peer announced; 0 = no limit (PS3.8 §D.1)
+ * @param ownMaxPduBytes the most that we send
  * @throws PACS_REFUSED when it leaves no room for data
  */
-export function fragmentSize(peerMaxPduBytes: number): number {
-  const limit = peerMaxPduBytes === 0 ? MAX_SENT_PDU_BYTES : Math.min(peerMaxPduBytes, MAX_SENT_PDU_BYTES);
+export function fragmentSize(peerMaxPduBytes: number, ownMaxPduBytes: number): number {
+  const limit = peerMaxPduBytes === 0 ? ownMaxPduBytes : Math.min(peerMaxPduBytes, ownMaxPduBytes);
   const room = limit - PDV_HEADER_BYTES;
   if (room < 2) {
     throw new GatewayError('PACS_REFUSED', `PACS takes PDUs of at most ${limit} bytes: no room for data`);
@@ -46,59 +43,97 @@ export function fragmentSize(peerMaxPduBytes: number): number {
 }
 
 /**
- * Sends a data set.
- * @returns SHA-256, lower hex, of what went out
- * @throws SPOOL_CORRUPT when the source has not `sizeBytes` bytes: the message is then incomplete, and the
- * association must be aborted; what the source throws; the signal's reason, or an AbortError
+ * Where PDUs are put together: one piece of a data set with all its headers becomes one write. Copying it costs less
+ * than handing its PDUs to the stream one by one, of which many peers want a hundred for a megabyte.
  */
-export async function writeDataSet(socket: Socket, dataSet: OutgoingDataSet): Promise<string> {
-  const { sizeBytes, fragmentBytes, signal } = dataSet;
+export class Frame {
+  #bytes = Buffer.alloc(0);
+  #length = 0;
+
+  /** Empties it, and makes room for so many bytes. What was in it must have been taken by the peer. */
+  begin(bytes: number): void {
+    if (this.#bytes.length < bytes) this.#bytes = Buffer.allocUnsafeSlow(bytes);
+    this.#length = 0;
+  }
+
+  add(bytes: Buffer, start = 0, end = bytes.length): void {
+    this.#length += bytes.copy(this.#bytes, this.#length, start, end);
+  }
+
+  get whole(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}
+
+/**
+ * Sends a message with its data set. The first piece is on its way when this returns.
+ * @param frame not in use by anyone else until this is done
+ * @returns SHA-256, lower hex, of the data set as it went out
+ * @throws what the source throws: the message is then incomplete, and the association must be aborted; the signal's
+ * reason
+ */
+export async function writeDataSet(socket: Socket, frame: Frame, dataSet: OutgoingDataSet): Promise<string> {
+  const { command, contextId, fragmentBytes, reading, signal, progressed } = dataSet;
+  const { sizeBytes } = reading;
   const hash = createHash('sha256');
-  const writeFragment = (parts: readonly Buffer[], length: number, isLast: boolean) => {
-    socket.write(fragmentHeader(dataSet.contextId, length, isLast));
-    for (const part of parts) socket.write(part);
+  const fullHeader = dataHeader(contextId, fragmentBytes, false);
+  let sent = 0;
+  /** The last byte of a piece that left an odd number of them. */
+  let odd = NOTHING;
+
+  const addFragment = (piece: Buffer, start: number, end: number): void => {
+    const length = odd.length + end - start;
+    sent += length;
+    const isLast = sent === sizeBytes;
+    frame.add(!isLast && length === fragmentBytes ? fullHeader : dataHeader(contextId, length, isLast));
+    if (odd.length > 0) frame.add(odd);
+    odd = NOTHING;
+    frame.add(piece, start, end);
+  };
+  const write = (piece: Buffer, before: Buffer): Promise<void> => {
+    const total = odd.length + piece.length;
+    const isEven = sent + total === sizeBytes || total % 2 === 0;
+    const usable = isEven ? piece.length : piece.length - 1;
+    frame.begin(before.length + total + (Math.ceil(total / fragmentBytes) + 1) * fullHeader.length);
+    frame.add(before);
+    if (sizeBytes === 0) addFragment(piece, 0, 0);
+    for (let at = 0; at < usable; ) {
+      const end = Math.min(usable, at + fragmentBytes - odd.length);
+      addFragment(piece, at, end);
+      at = end;
+    }
+    if (usable < piece.length) odd = Buffer.from(piece.subarray(usable));
+    return writeWhole(socket, frame.whole, signal);
   };
 
-  let parts: Buffer[] = [];
-  let gathered = 0;
-  let sent = 0;
-  for await (const chunk of dataSet.chunks) {
-    signal.throwIfAborted();
-    if (sent + gathered + chunk.length > sizeBytes) throw wrongSize(sizeBytes, 'more');
-    hash.update(chunk);
-    // One system call for all the PDUs of a chunk.
-    socket.cork();
-    for (let at = 0; at < chunk.length; ) {
-      const part = chunk.subarray(at, at + fragmentBytes - gathered);
-      parts.push(part);
-      at += part.length;
-      gathered += part.length;
-      if (gathered < fragmentBytes) continue;
-      sent += gathered;
-      writeFragment(parts, gathered, sent === sizeBytes);
-      parts = [];
-      gathered = 0;
-    }
-    socket.uncork();
-    if (socket.writableNeedDrain) await once(socket, 'drain', { signal });
-    dataSet.progressed();
-  }
   signal.throwIfAborted();
-  if (sent + gathered !== sizeBytes) throw wrongSize(sizeBytes, sent + gathered);
-  if (gathered > 0 || sizeBytes === 0) writeFragment(parts, gathered, true);
-  return hash.digest('hex');
+  let written = write(reading.first, command);
+  // Whoever called us has the next file to open, which is better done before this one is hashed than after it.
+  await Promise.resolve();
+  hash.update(reading.first);
+  for (;;) {
+    await written;
+    progressed();
+    const piece = await reading.next();
+    if (piece === undefined) return hash.digest('hex');
+    signal.throwIfAborted();
+    written = write(piece, NOTHING);
+    hash.update(piece);
+  }
 }
 
-function fragmentHeader(contextId: number, length: number, isLast: boolean): Buffer {
-  const header = Buffer.alloc(PDU_HEADER_BYTES + PDV_HEADER_BYTES);
-  header.writeUInt8(DATA_TF, 0);
-  header.writeUInt32BE(PDV_HEADER_BYTES + length, 2);
-  header.writeUInt32BE(2 + length, 6);
-  header.writeUInt8(contextId, 10);
-  header.writeUInt8(isLast ? LAST_FRAGMENT : 0, 11);
-  return header;
-}
-
-function wrongSize(expected: number, found: number | 'more'): GatewayError {
-  return new GatewayError('SPOOL_CORRUPT', `data set has ${found} bytes, expected ${expected}`);
+/** Resolves when the bytes have been taken, and their memory is free. */
+function writeWhole(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  const written = new Promise<void>((resolve, reject) => {
+    const lost = () => reject(signal.reason);
+    signal.addEventListener('abort', lost, { once: true });
+    socket.write(bytes, () => {
+      signal.removeEventListener('abort', lost);
+      if (signal.aborted) lost();
+      else resolve();
+    });
+  });
+  // Whoever awaits it may still be hashing.
+  written.catch(() => undefined);
+  return written;
 }

@@ -26,16 +26,17 @@ const MAX_ASSOCIATE_BYTES = 1024 * 1024;
 
 export type Frame =
   /** A whole PDU other than P-DATA-TF, header included. */
-  | { readonly kind: 'pdu'; readonly type: number; readonly bytes: Buffer }
-  /** Some bytes of one fragment; `ends` with the fragment's last byte. */
-  | {
-      readonly kind: 'fragment';
-      readonly contextId: number;
-      readonly isCommand: boolean;
-      readonly isLast: boolean;
-      readonly bytes: Buffer;
-      readonly ends: boolean;
-    };
+  { readonly kind: 'pdu'; readonly type: number; readonly bytes: Buffer } | Fragment;
+
+/** Some bytes of one fragment; `ends` with the fragment's last byte. */
+export interface Fragment {
+  readonly kind: 'fragment';
+  readonly contextId: number;
+  readonly isCommand: boolean;
+  readonly isLast: boolean;
+  readonly bytes: Buffer;
+  readonly ends: boolean;
+}
 
 export interface PduFramer {
   /** Takes bytes as they come. @throws PDU_TOO_LARGE on anything that is not the protocol */

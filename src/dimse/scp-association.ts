@@ -1,26 +1,25 @@
 /**
- * One association with a peer that calls us. Bytes come from the socket one chunk at a time: commands and association
- * PDUs go to the library, data sets take the store lane. Reading waits for the lane, and so, by TCP, does the peer.
+ * One association with a peer that calls us, from the connection to its end: who is let in, what was agreed upon, the
+ * release, and everything that may go wrong between. Association PDUs go to the library; commands and data sets to
+ * `message-exchange`. Nothing is read that cannot be taken, and so, by TCP, the peer waits.
  */
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type dcmjsDimse from 'dcmjs-dimse';
-import { storeStatus } from '../dicom/store-status.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
-import { type AssociationPolicy, judgeContext, plainAddress, type Rejection } from './association-policy.js';
-import { COMMAND_FIELDS, type CommandSet, parseCommandSet } from './command-set.js';
+import type { Acceptance, AssociationJudge } from './association-judge.js';
+import { plainAddress } from './association-policy.js';
+import { type AssociationRequest, readAssociationRequest } from './association-request.js';
+import { readChunks } from './chunk-reader.js';
+import { tlsFactsOf } from './dicom-tls.js';
 import { LibrarySocket } from './library-socket.js';
-import { createPduFramer, type Frame, formatAbort, formatDataPdu, PDU_TYPES } from './pdu-framer.js';
-import { ScpLibrary, type StoreAnswer } from './scp-library.js';
-import { openStoreLane, type StoreLane } from './store-lane.js';
+import { type AcceptedContext, createMessageExchange, type MessageExchange } from './message-exchange.js';
+import { createPduFramer, type Frame, formatAbort, PDU_TYPES } from './pdu-framer.js';
+import { type LibraryAssociation, ScpLibrary } from './scp-library.js';
+import type { AssociationService } from './service.js';
 import type { AssociationInfo, StoreHandler } from './store-scp.js';
+import { addUserItems, type UserItems } from './user-items.js';
 
-type Association = InstanceType<typeof dcmjsDimse.association.Association>;
-type Fragment = Extract<Frame, { kind: 'fragment' }>;
-
-/** A command set is a few hundred bytes. */
-const MAX_COMMAND_BYTES = 64 * 1024;
 /** PS3.8 Table 9-26, reasons of the service provider. */
 const ABORT_UNEXPECTED_PDU = 2;
 const ABORT_NOT_SPECIFIED = 0;
@@ -30,15 +29,19 @@ const CLOSE_PATIENCE_MS = 5_000;
 
 export interface ScpAssociationOptions {
   readonly socket: Socket;
-  readonly policy: AssociationPolicy;
+  readonly judge: AssociationJudge;
   readonly handler: StoreHandler;
+  readonly services: readonly AssociationService[];
   readonly log: Log;
+  /** Announced to the peer. */
   readonly maxPduBytes: number;
   readonly maxInstanceBytes: number;
   readonly idleTimeoutMs: number;
   readonly acceptTimeoutMs: number;
-  /** The rejection that the caller gets, or undefined. */
-  readonly judge: (caller: Omit<AssociationInfo, 'id' | 'openedAtMs'>) => Promise<Rejection | undefined>;
+  /** After so long it is aborted, when what is under way is answered; absent: never. */
+  readonly maxAssociationMs?: number;
+  /** Counts bytes that came from an address. A promise means: read no more before; it may reject on abort. */
+  readonly pace?: (address: string, bytes: number, signal: AbortSignal) => Promise<void> | undefined;
 }
 
 export interface ScpAssociation {
@@ -54,23 +57,21 @@ export interface ScpAssociation {
 }
 
 export function runScpAssociation(options: ScpAssociationOptions): ScpAssociation {
-  const { socket, handler, log } = options;
+  const { socket, judge, handler, log } = options;
   const remoteAddress = plainAddress(socket.remoteAddress ?? '');
   const framer = createPduFramer(options.maxPduBytes);
-  const librarySocket = new LibrarySocket(socket);
-  /** Transfer syntax by accepted presentation context. */
-  const contexts = new Map<number, string>();
-  const answers = new Map<number, Promise<StoreAnswer>>();
+  const closing = new AbortController();
+  let request: AssociationRequest | undefined;
+  /** Of the A-ASSOCIATE-AC, besides what the library writes. */
+  let items: Partial<UserItems> | undefined;
   let info: AssociationInfo | undefined;
-  let command: { contextId: number; pieces: Buffer[]; bytes: number } | undefined;
-  let storing: { contextId: number; messageId: number; lane: StoreLane } | undefined;
-  let instanceCount = 0;
-  let byteCount = 0;
+  let exchange: MessageExchange | undefined;
   let artim: NodeJS.Timeout | undefined;
 
   /** Whatever the peer still sends: a timer that every byte sets back could be held off for ever. */
-  const destroyAfter = (ms: number): NodeJS.Timeout => {
-    const timer = setTimeout(() => socket.destroy(), ms);
+  const destroyAfter = (ms: number) => onceAfter(ms, () => socket.destroy());
+  const onceAfter = (ms: number, act: () => void): NodeJS.Timeout => {
+    const timer = setTimeout(act, ms);
     socket.once('close', () => clearTimeout(timer));
     return timer;
   };
@@ -94,124 +95,120 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
     destroyAfter(CLOSE_PATIENCE_MS);
   };
 
+  const fail = (error: unknown) => {
+    const { code, message } = toGatewayError(error);
+    log.warn({ event: 'association.failed', association: info?.id, remoteAddress, code }, message);
+    void abort(ABORT_NOT_SPECIFIED);
+  };
+
+  const send = (bytes: Buffer) => {
+    if (!socket.destroyed && !socket.writableEnded) socket.write(bytes);
+  };
+
+  const librarySocket = new LibrarySocket(socket, (pdu) =>
+    pdu[0] === PDU_TYPES.associateAccept && items !== undefined ? addUserItems(pdu, items) : pdu,
+  );
   const library = new ScpLibrary(librarySocket, {
     requested: (association) => {
-      decide(association).catch((error: unknown) => {
-        log.error({ event: 'association.failed', reason: toGatewayError(error).message });
-        void abort(ABORT_NOT_SPECIFIED);
-      });
+      decide(association).catch(fail);
     },
     released: () => {
-      library.sendAssociationReleaseResponse();
-      finish();
+      release().catch(fail);
     },
-    stored: (messageId) => {
-      const answer = answers.get(messageId);
-      answers.delete(messageId);
-      return answer ?? Promise.resolve({ status: storeStatus('FAULT') });
-    },
-    failed: (error) => {
-      log.warn({ event: 'association.failed', association: info?.id, reason: toGatewayError(error).message });
-      void abort(ABORT_NOT_SPECIFIED);
-    },
+    failed: fail,
   });
 
-  const decide = async (association: Association) => {
-    const caller = {
-      callingAe: association.getCallingAeTitle().trim(),
-      calledAe: association.getCalledAeTitle().trim(),
-      remoteAddress,
-    };
-    const rejection = await options.judge(caller);
-    if (rejection !== undefined) {
-      library.sendAssociationReject(rejection.result, rejection.source, rejection.reason);
+  const decide = async (association: LibraryAssociation) => {
+    if (request === undefined || info !== undefined) return;
+    const verdict = await judge({ ...request, remoteAddress });
+    if ('rejection' in verdict) {
+      const { result, source, reason } = verdict.rejection;
+      library.sendAssociationReject(result, source, reason);
       finish();
       return;
     }
-    settleContexts(association, options.policy, contexts);
+    // It may have gone while it was judged.
+    if (!socket.destroyed) accept(association, request, verdict.acceptance);
+  };
+
+  const accept = (association: LibraryAssociation, asked: AssociationRequest, acceptance: Acceptance) => {
     clearTimeout(artim);
-    info = { id: randomBytes(4).toString('hex'), ...caller, openedAtMs: Date.now() };
+    const { callingAe, calledAe } = asked;
+    const { userName, asyncOperations } = acceptance;
+    info = {
+      id: randomBytes(4).toString('hex'),
+      callingAe,
+      calledAe,
+      remoteAddress,
+      openedAtMs: Date.now(),
+      ...tlsFactsOf(socket),
+      ...(userName === undefined ? {} : { userName }),
+    };
     handler.associationOpened?.(info);
     socket.setTimeout(options.idleTimeoutMs);
-    library.accept(association, options.maxPduBytes);
-    log.info({
-      event: 'association.opened',
-      association: info.id,
-      callingAe: info.callingAe,
-      calledAe: info.calledAe,
-      remoteAddress,
+    settleContexts(association, acceptance);
+    items = { ...acceptance.items, maxPduBytes: options.maxPduBytes };
+    library.sendAssociationAccept();
+    const contexts = acceptedContexts(asked, acceptance);
+    exchange = createMessageExchange({
+      ...options,
+      association: info,
+      contexts,
+      asyncOperations,
+      peerMaxPduBytes: asked.items.maxPduBytes ?? 0,
+      send,
+    });
+    if (options.maxAssociationMs !== undefined) onceAfter(options.maxAssociationMs, () => void expire());
+    const { id, openedAtMs: _, ...facts } = info;
+    log.info({ event: 'association.opened', association: id, ...facts });
+  };
+
+  const release = async () => {
+    await exchange?.stop();
+    library.sendAssociationReleaseResponse();
+    finish();
+  };
+
+  const expire = async () => {
+    // Nor may an instance that drips in hold it open for ever.
+    onceAfter(options.idleTimeoutMs, () => socket.destroy());
+    await exchange?.drain();
+    log.warn({ event: 'association.expired', association: info?.id, remoteAddress });
+    await abort(ABORT_NOT_SPECIFIED);
+  };
+
+  const takeChunk = (chunk: Buffer): Promise<void> | undefined => {
+    const wait = takeFrames(framer.feed(chunk));
+    const pause = options.pace?.(remoteAddress, chunk.length, closing.signal);
+    if (pause === undefined) return wait;
+    // It is not the peer that is silent meanwhile.
+    socket.setTimeout(0);
+    return Promise.all([wait, pause]).then(() => {
+      socket.setTimeout(options.idleTimeoutMs);
     });
   };
 
-  const startCommand = (set: CommandSet, contextId: number) => {
-    const transferSyntaxUid = contexts.get(contextId);
-    if (info === undefined || transferSyntaxUid === undefined || storing !== undefined)
-      throw unexpected('a command');
-    if (set.commandField === COMMAND_FIELDS.cStoreRequest && set.hasDataSet) {
-      const { sopClassUid, sopInstanceUid, messageId } = set;
-      const incoming = { association: info, sopClassUid, sopInstanceUid, transferSyntaxUid };
-      storing = { contextId, messageId, lane: openStoreLane(handler, incoming, options.maxInstanceBytes) };
-    } else if (
-      set.commandField !== COMMAND_FIELDS.cEchoRequest &&
-      set.commandField !== COMMAND_FIELDS.cCancelRequest
-    ) {
-      throw unexpected(`the command 0x${set.commandField.toString(16)}`);
+  const takeFrames = (frames: Generator<Frame, void, void>): Promise<void> | undefined => {
+    for (let next = frames.next(); !next.done; next = frames.next()) {
+      // Who does not read our answers is not read either.
+      const wait = takeFrame(next.value) ?? (socket.writableNeedDrain ? drained(socket) : undefined);
+      if (wait !== undefined) return wait.then(() => takeFrames(frames));
     }
+    return undefined;
   };
 
-  const takeCommand = (fragment: Fragment) => {
-    command ??= { contextId: fragment.contextId, pieces: [], bytes: 0 };
-    command.pieces.push(fragment.bytes);
-    command.bytes += fragment.bytes.length;
-    if (command.contextId !== fragment.contextId || command.bytes > MAX_COMMAND_BYTES)
-      throw unexpected('a command');
-    if (!fragment.isLast || !fragment.ends) return;
-    const bytes = Buffer.concat(command.pieces);
-    command = undefined;
-    startCommand(parseCommandSet(bytes), fragment.contextId);
-    library.forgetCommand();
-    librarySocket.deliver(formatDataPdu(fragment.contextId, true, true, bytes));
-  };
-
-  const takeData = (fragment: Fragment): Promise<void> | undefined => {
-    if (storing?.contextId !== fragment.contextId) throw unexpected('a data set');
-    const { lane, messageId } = storing;
-    byteCount += fragment.bytes.length;
-    const wait = fragment.bytes.length === 0 ? undefined : lane.write(fragment.bytes);
-    if (!fragment.isLast || !fragment.ends) return wait;
-    storing = undefined;
-    const answer = (wait ?? Promise.resolve()).then(() => answerOf(lane));
-    answers.set(messageId, answer);
-    librarySocket.deliver(formatDataPdu(fragment.contextId, false, true, Buffer.alloc(0)));
-    // A peer that sends the next instance without waiting would have any number of them committed at once.
-    return answer.then(() => undefined);
-  };
-
-  const answerOf = async (lane: StoreLane): Promise<StoreAnswer> => {
-    const failure = await lane.end();
-    if (failure === undefined) {
-      instanceCount += 1;
-      return { status: 0x0000 };
-    }
-    const status = storeStatus(failure.code);
-    log.warn(
-      { event: 'instance.refused', association: info?.id, code: failure.code, status },
-      failure.message,
-    );
-    return { status, comment: failure.message };
-  };
-
-  const take = (frame: Frame): Promise<void> | undefined => {
+  const takeFrame = (frame: Frame): Promise<void> | undefined => {
     if (frame.kind === 'fragment') {
-      if (info === undefined) throw unexpected('data before an association');
-      if (!frame.isCommand) return takeData(frame);
-      takeCommand(frame);
-    } else {
-      if (frame.type === PDU_TYPES.associateRequest) framer.associated();
-      // Not every peer closes the connection after its A-ABORT.
-      if (frame.type === PDU_TYPES.abort) socket.destroy();
-      else librarySocket.deliver(frame.bytes);
+      if (exchange === undefined) throw new GatewayError('PDU_TOO_LARGE', 'data comes before an association');
+      return exchange.take(frame);
     }
+    if (frame.type === PDU_TYPES.associateRequest) {
+      framer.associated();
+      request = readAssociationRequest(frame.bytes);
+    }
+    // Not every peer closes the connection after its A-ABORT.
+    if (frame.type === PDU_TYPES.abort) socket.destroy();
+    else librarySocket.deliver(frame.bytes);
     return undefined;
   };
 
@@ -223,16 +220,12 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
       void abort(ABORT_NOT_SPECIFIED);
     });
     socket.on('error', () => undefined);
+    socket.once('close', () => {
+      closing.abort();
+      void exchange?.stop();
+    });
     try {
-      // Not destroyed when we leave the loop: the peer is still to be told why.
-      for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-        for (const frame of framer.feed(chunk)) {
-          const wait = take(frame);
-          if (wait !== undefined) await wait;
-          // Who does not read our answers is not read either.
-          if (socket.writableNeedDrain) await drained(socket);
-        }
-      }
+      await readChunks(socket, takeChunk);
     } catch (error) {
       if (!socket.destroyed) {
         const { code, message } = toGatewayError(error);
@@ -240,7 +233,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
         await abort(ABORT_UNEXPECTED_PDU);
       }
     }
-    await storing?.lane.discard();
+    await exchange?.stop();
     librarySocket.emit('close');
     socket.destroy();
     if (info !== undefined) {
@@ -248,8 +241,8 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
       log.info({
         event: 'association.closed',
         association: info.id,
-        instances: instanceCount,
-        bytes: byteCount,
+        instances: exchange?.instanceCount(),
+        bytes: exchange?.bytes(),
       });
     }
   };
@@ -257,29 +250,30 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
   return {
     info: () => info,
     remoteAddress,
-    instanceCount: () => instanceCount,
-    bytes: () => byteCount,
+    instanceCount: () => exchange?.instanceCount() ?? 0,
+    bytes: () => exchange?.bytes() ?? 0,
     abort: () => void abort(ABORT_NOT_SPECIFIED),
     ended: run(),
   };
 }
 
-/** Gives every proposed context its result, and notes the accepted ones. */
-function settleContexts(
-  association: Association,
-  policy: AssociationPolicy,
-  accepted: Map<number, string>,
-): void {
+/** Tells the library the result of every proposed context. */
+function settleContexts(association: LibraryAssociation, { contexts }: Acceptance): void {
   for (const { id } of association.getPresentationContexts()) {
+    const judged = contexts.get(id);
     const context = association.getPresentationContext(id);
-    const judged = judgeContext(policy, context.getAbstractSyntaxUid(), context.getTransferSyntaxUids());
-    if (judged.result === 0) {
-      accepted.set(id, judged.transferSyntaxUid);
-      context.setResult(judged.result, judged.transferSyntaxUid);
-    } else {
-      context.setResult(judged.result);
-    }
+    if (judged?.result === 0) context.setResult(judged.result, judged.transferSyntaxUid);
+    else context.setResult(judged?.result ?? 3);
   }
+}
+
+function acceptedContexts({ contexts }: AssociationRequest, acceptance: Acceptance): AcceptedContext[] {
+  return contexts.flatMap(({ id, abstractSyntaxUid }) => {
+    const judged = acceptance.contexts.get(id);
+    return judged?.result === 0
+      ? [{ id, abstractSyntaxUid, transferSyntaxUid: judged.transferSyntaxUid }]
+      : [];
+  });
 }
 
 function drained(socket: Socket): Promise<void> {
@@ -290,8 +284,4 @@ function drained(socket: Socket): Promise<void> {
     };
     socket.on('drain', done).on('close', done);
   });
-}
-
-function unexpected(what: string): GatewayError {
-  return new GatewayError('PDU_TOO_LARGE', `${what} comes where it has no place`);
 }

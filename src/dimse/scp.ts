@@ -1,29 +1,34 @@
 /**
  * The C-ECHO and C-STORE SCP: a listener, the associations that are open, and who may open one.
  */
-import { lookup } from 'node:dns/promises';
-import { createServer, type Socket } from 'node:net';
-import type { ErrorCode } from '../errors/codes.js';
+import type { Socket } from 'node:net';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
-import { type AssociationPolicy, judgeCaller, REJECTIONS, type Rejection } from './association-policy.js';
+import { createAssociationJudge, type Refusal, type RefusedAssociation } from './association-judge.js';
+import { type AssociationPolicy, REJECTIONS } from './association-policy.js';
+import { createCallerLimits } from './caller-limits.js';
+import type { DicomTls } from './dicom-tls.js';
 import { runScpAssociation, type ScpAssociation } from './scp-association.js';
+import { listenForAssociations } from './scp-listener.js';
+import type { AssociationService } from './service.js';
 import type { AssociationInfo, StoreHandler } from './store-scp.js';
+import type { UserPolicy } from './user-identity.js';
 
 /** Connections that have not asked for an association yet may be this many on top of the associations. */
 const SPARE_CONNECTIONS = 64;
 
-export interface RefusedAssociation {
-  readonly code: ErrorCode;
-  readonly callingAe: string;
-  readonly calledAe: string;
-  readonly remoteAddress: string;
-}
+const STOPPING: Refusal = { rejection: REJECTIONS.SHUTTING_DOWN, message: 'the bridge is stopping' };
+const DISK_NEARLY_FULL: Refusal = {
+  rejection: REJECTIONS.SPOOL_ABOVE_WATERMARK,
+  message: 'the data disk has less free space than disk.refuseFreeBytes',
+};
 
 export interface ScpOptions {
   readonly host: string;
-  /** 0 for any free port. */
-  readonly port: number;
+  /** For plain DICOM, 0 for any free port; absent: only TLS is taken. */
+  readonly port?: number;
+  /** For DICOM over TLS; absent: none. */
+  readonly tls?: { readonly port: number; readonly dicomTls: DicomTls };
   readonly policy: AssociationPolicy;
   readonly handler: StoreHandler;
   readonly log: Log;
@@ -37,6 +42,18 @@ export interface ScpOptions {
   /** Announced to peers, 4096 to 1048576. */
   readonly maxPduBytes: number;
   readonly maxInstanceBytes: number;
+  /** An association that has lasted for so long is aborted after the instance under way; absent: never. */
+  readonly maxAssociationMs?: number;
+  /** Operations outstanding on one association, where the peer asks for more than one. Default 1. */
+  readonly asyncOperations?: number;
+  /** From one address; absent: any number. */
+  readonly associationsPerMinutePerCaller?: number | undefined;
+  /** From one address, over all of its associations; absent: as fast as it can. */
+  readonly bytesPerSecondPerCaller?: number | undefined;
+  /** Who may give a user name. Default: anyone, and nobody need. */
+  readonly users?: UserPolicy;
+  /** What is served besides C-STORE and C-ECHO. */
+  readonly services?: readonly AssociationService[];
   /** Asked at each association: why nothing new is taken just now. */
   readonly admission?: () => GatewayError | undefined;
   readonly refused?: (refusal: RefusedAssociation) => void;
@@ -48,7 +65,10 @@ export interface OpenAssociation extends AssociationInfo {
 }
 
 export interface Scp {
+  /** For plain DICOM; 0 where only TLS is taken. */
   readonly port: number;
+  /** For DICOM over TLS, where it is taken. */
+  readonly tlsPort?: number;
   associations(): readonly OpenAssociation[];
   /** Takes no new association, lets the open ones end within `graceMs`, then aborts them. */
   close(graceMs: number): Promise<void>;
@@ -56,57 +76,62 @@ export interface Scp {
 
 /** Starts to listen. Rejects with the listener's error when the port cannot be had. */
 export async function startScp(options: ScpOptions): Promise<Scp> {
+  const { services = [] } = options;
   const open = new Set<ScpAssociation>();
   let closing = false;
 
-  const judge = async (
-    caller: Omit<AssociationInfo, 'id' | 'openedAtMs'>,
-  ): Promise<Rejection | undefined> => {
-    const rejection = overload(caller) ?? (await judgeCaller(options.policy, caller, resolveHost));
-    if (rejection !== undefined) {
-      options.log.warn({
-        event: 'association.rejected',
-        code: rejection.code,
-        remoteAddress: caller.remoteAddress,
-      });
-      options.refused?.({ code: rejection.code, ...caller });
-    }
-    return rejection;
-  };
-
-  const overload = (caller: { readonly remoteAddress: string }): Rejection | undefined => {
-    if (closing) return REJECTIONS.SHUTTING_DOWN;
+  const overload = (remoteAddress: string): Refusal | undefined => {
+    if (closing) return STOPPING;
     const refusal = options.admission?.();
-    if (refusal !== undefined) {
-      return refusal.code === 'SHUTTING_DOWN' ? REJECTIONS.SHUTTING_DOWN : REJECTIONS.SPOOL_ABOVE_WATERMARK;
-    }
+    if (refusal?.code === 'SHUTTING_DOWN') return STOPPING;
+    if (refusal !== undefined) return DISK_NEARLY_FULL;
     const associated = [...open].filter((each) => each.info() !== undefined);
-    const ofCaller = associated.filter((each) => each.remoteAddress === caller.remoteAddress);
-    return associated.length >= options.maxAssociations || ofCaller.length >= options.maxAssociationsPerCaller
-      ? REJECTIONS.ASSOCIATION_LIMIT
+    const ofCaller = associated.filter((each) => each.remoteAddress === remoteAddress);
+    const tooMany = (most: number, setting: string) => ({
+      rejection: REJECTIONS.ASSOCIATION_LIMIT,
+      message: `${most} associations are open${setting}`,
+    });
+    if (associated.length >= options.maxAssociations) {
+      return tooMany(options.maxAssociations, ', which is dimse.maxAssociations');
+    }
+    return ofCaller.length >= options.maxAssociationsPerCaller
+      ? tooMany(options.maxAssociationsPerCaller, ' from its host, which is dimse.maxAssociationsPerCaller')
       : undefined;
   };
 
-  const server = createServer({ noDelay: true, keepAlive: true }, (socket: Socket) => {
-    if (open.size >= options.maxAssociations + SPARE_CONNECTIONS) {
-      socket.destroy();
-      return;
-    }
-    const association = runScpAssociation({ ...options, socket, judge });
-    open.add(association);
-    void association.ended.then(() => open.delete(association));
+  const limits = createCallerLimits({
+    associationsPerMinute: options.associationsPerMinutePerCaller,
+    bytesPerSecond: options.bytesPerSecondPerCaller,
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.removeListener('error', reject);
-      resolve();
-    });
+  const judge = createAssociationJudge({
+    policy: options.policy,
+    users: options.users ?? { users: [], required: false },
+    serviceSopClassUids: new Set(services.flatMap(({ sopClassUids }) => sopClassUids)),
+    asyncOperations: options.asyncOperations ?? 1,
+    limits,
+    log: options.log,
+    overload,
+    refused: options.refused,
   });
-  const address = server.address();
+
+  const listener = await listenForAssociations({
+    host: options.host,
+    ...(options.port === undefined ? {} : { port: options.port }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    maxConnections: options.maxAssociations + SPARE_CONNECTIONS,
+    handshakeTimeoutMs: options.acceptTimeoutMs,
+    take: (socket: Socket) => {
+      const association = runScpAssociation({ ...options, services, socket, judge, pace: limits.pace });
+      open.add(association);
+      void association.ended.then(() => open.delete(association));
+    },
+    refused: (refusal) =>
+      options.refused?.({ code: 'CALLER_UNTRUSTED', callingAe: '', calledAe: '', ...refusal }),
+  });
 
   return {
-    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    port: listener.port ?? 0,
+    ...(listener.tlsPort === undefined ? {} : { tlsPort: listener.tlsPort }),
     associations: () =>
       [...open].flatMap((association) => {
         const info = association.info();
@@ -116,7 +141,7 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
       }),
     async close(graceMs) {
       closing = true;
-      server.close();
+      listener.close();
       const ended = Promise.all([...open].map((association) => association.ended));
       for (const association of open) if (association.info() === undefined) association.abort();
       let timer: NodeJS.Timeout | undefined;
@@ -129,13 +154,4 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
       await ended;
     },
   };
-}
-
-async function resolveHost(hostName: string): Promise<readonly string[]> {
-  try {
-    return (await lookup(hostName, { all: true })).map(({ address }) => address);
-  } catch {
-    // A name that cannot be resolved lets nobody in.
-    return [];
-  }
 }

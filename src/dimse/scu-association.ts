@@ -1,50 +1,54 @@
 /**
- * One association that we open, from connect to release: socket, timers and the one failure that ends it. The
- * library speaks the protocol (`scu-library`), our own writer sends data sets (`pdata-writer`); both share the
- * socket, and whoever waits is woken by `failed`. One operation is outstanding at a time, as negotiated.
+ * What is said on an association that we open: C-STORE, C-ECHO, requests of services, and the answers to what the PACS
+ * asks. As many operations are outstanding as was agreed (PS3.7 §D.3.3.3); answers are matched by message id, in
+ * whatever order they come. Messages are never interleaved on the line.
  */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { type AeAddress, type AeTitle, formatAeAddress } from '../domain/ae-title.js';
-import { GatewayError } from '../errors/gateway-error.js';
-import { classifyAbort, classifyContext, classifyRejection, classifySocketError } from './classify.js';
-import { LibrarySocket } from './library-socket.js';
-import { fragmentSize, writeDataSet } from './pdata-writer.js';
-import { type ProposedContext, ScuLibrary } from './scu-library.js';
-import { createReplyGuard, type ReplyGuard } from './scu-reply-guard.js';
+import { VERIFICATION_SOP_CLASS } from '../dicom/sop-classes.js';
+import { describeStatus } from '../dicom/store-status.js';
+import { type GatewayError, isGatewayError } from '../errors/gateway-error.js';
+import { classifyContext } from './classify.js';
+import { type CommandElements, type CommandSet, RESPONSE_BIT } from './command-set.js';
+import type { Reading } from './instance-reading.js';
+import { Frame, fragmentSize, MAX_SENT_PDU_BYTES, writeDataSet } from './pdata-writer.js';
+import { ScuConnection, type ScuConnectionOptions } from './scu-connection.js';
+import { ScuContexts } from './scu-contexts.js';
+import type { ProposedContext } from './scu-library.js';
+import { createMessageReader, formatMessage, type Message } from './scu-message.js';
+import { answerRequest, echoRequest, ownRequest, serviceFor, storeRequest } from './scu-requests.js';
+import type { AssociationService, OwnRequest, ServicePeer } from './service.js';
 
-export interface ScuTimeouts {
-  /** TCP connect. Default 10 000. */
-  readonly connectTimeoutMs?: number;
-  /** Answer to A-ASSOCIATE-RQ. Default 30 000. */
-  readonly associationTimeoutMs?: number;
-  /** Answer to a request, and the longest time in which the peer takes no bytes. Default 120 000. */
-  readonly responseTimeoutMs?: number;
-}
-
-export interface ScuAssociationOptions extends ScuTimeouts {
-  readonly pacs: AeAddress;
-  readonly callingAe: AeTitle;
-  /** 1 to 128. */
-  readonly contexts: readonly ProposedContext[];
+export interface ScuAssociationOptions extends ScuConnectionOptions {
+  /** Answer what the PACS asks. */
+  readonly services?: readonly AssociationService[];
+  /** Aborts the association. */
   readonly signal?: AbortSignal;
 }
 
 /** What `store` needs of an instance. */
 export interface StoredInstance extends ProposedContext {
   readonly sopInstanceUid: string;
-  readonly sizeBytes: number;
 }
 
-const ACCEPTED = 0;
-/** A peer that does not confirm a release is not waited for: everything has been answered by then. */
-const RELEASE_TIMEOUT_MS = 5_000;
-/** How long an A-ABORT may take to leave. */
-const ABORT_LINGER_MS = 1_000;
+/** A C-STORE under way. Both end in the association's failure when it is lost. */
+export interface StoreTicket {
+  /** Resolves when all of it has gone out; rejects with SPOOL_CORRUPT when the source fails, which aborts the association. */
+  readonly sent: Promise<void>;
+  /** The final status, and the SHA-256 of the data set as it went out. */
+  readonly answered: Promise<{ readonly status: number; readonly sha256: string }>;
+}
+
+interface Pending {
+  resolve(answer: CommandSet): void;
+  reject(error: unknown): void;
+}
+
+const MAX_MESSAGE_ID = 65_535;
+/** Of an answer; those to our requests have none. */
+const MAX_ANSWER_DATA_SET_BYTES = 1024 * 1024;
 
 /**
  * Connects and negotiates.
- * @throws PACS_UNREACHABLE, PACS_BUSY (rejected for now), PACS_REFUSED (rejected for good), CANCELLED
+ * @throws PACS_UNREACHABLE, PACS_UNTRUSTED, PACS_BUSY (rejected for now), PACS_REFUSED (rejected for good), CANCELLED
  */
 export async function openScuAssociation(options: ScuAssociationOptions): Promise<ScuAssociation> {
   const association = new ScuAssociation(options);
@@ -54,209 +58,243 @@ export async function openScuAssociation(options: ScuAssociationOptions): Promis
 
 export class ScuAssociation {
   readonly #options: ScuAssociationOptions;
-  readonly #pacs: string;
-  readonly #socket: Socket;
-  readonly #librarySocket: LibrarySocket;
-  readonly #library: ScuLibrary;
-  readonly #guard: ReplyGuard;
-  readonly #failed = new AbortController();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #services: readonly AssociationService[];
+  readonly #connection: ScuConnection;
+  readonly #contexts: ScuContexts;
+  readonly #pending = new Map<number, Pending>();
+  readonly #frame = new Frame();
+  #lastMessageId = 0;
   #fragmentBytes = 0;
-  #accepted: () => void = () => undefined;
-  #released: () => void = () => undefined;
-  #closed = false;
+  #answers = 0;
+  /** The message that is being written; the next one waits. */
+  #line: Promise<unknown> | undefined;
 
   constructor(options: ScuAssociationOptions) {
-    const { host, port } = options.pacs;
     this.#options = options;
-    this.#pacs = formatAeAddress(options.pacs);
-    this.#guard = createReplyGuard(this.#pacs);
-    this.#socket = connect({ host, port, noDelay: true });
-    this.#librarySocket = new LibrarySocket(this.#socket);
-    this.#library = new ScuLibrary(this.#librarySocket, {
-      accepted: () => this.#accepted(),
-      rejected: (rejection) => this.#fail(classifyRejection(rejection, this.#pacs)),
-      released: () => this.#released(),
-      releaseRequested: () => this.#fail(this.#lost('releases the association in the middle')),
-      aborted: (abort) => this.#fail(classifyAbort(abort, this.#pacs)),
-      failed: (cause) => this.#fail(this.#lost('sends what cannot be read', cause)),
+    this.#services = options.services ?? [];
+    const reader = createMessageReader(({ commandField, sopClassUid }) =>
+      (commandField & RESPONSE_BIT) === 0
+        ? (serviceFor(this.#services, sopClassUid)?.maxDataSetBytes ?? 0)
+        : MAX_ANSWER_DATA_SET_BYTES,
+    );
+    this.#connection = new ScuConnection(options, reader, (message) => this.#received(message));
+    this.#contexts = new ScuContexts(options.contexts, this.#connection.library);
+    this.#connection.obey(options.signal);
+    this.#connection.ended.addEventListener('abort', () => {
+      for (const pending of this.#pending.values()) pending.reject(this.failure);
+      this.#pending.clear();
     });
-    this.#socket.on('data', (chunk) => this.#receive(chunk));
-    this.#socket.on('error', (error) => this.#fail(classifySocketError(error, this.#pacs)));
-    this.#socket.on('end', () => this.#fail(this.#lost('closes the connection in the middle')));
-    this.#socket.on('close', () => {
-      this.#fail(this.#lost('closes the connection in the middle'));
-      // Ends the library's own timer.
-      this.#librarySocket.emit('close');
-    });
-  }
-
-  /** Why the association is over; undefined while it is not. */
-  get failure(): GatewayError | undefined {
-    const { aborted, reason } = this.#failed.signal;
-    return aborted && reason instanceof GatewayError ? reason : undefined;
   }
 
   /** Connects and negotiates; see `openScuAssociation`. */
   async establish(): Promise<void> {
-    const { signal, connectTimeoutMs, associationTimeoutMs, callingAe, pacs, contexts } = this.#options;
-    signal?.addEventListener('abort', this.#cancel);
-    if (signal?.aborted) this.#cancel();
-    await this.#within(connectTimeoutMs ?? 10_000, 'does not answer the connection', async () => {
-      if (this.#socket.connecting) await once(this.#socket, 'connect', { signal: this.#failed.signal });
+    const { library } = this.#connection;
+    await this.#connection.establish();
+    const own = this.#options.pacs.maxPduBytes ?? MAX_SENT_PDU_BYTES;
+    await this.#write(async () => {
+      this.#fragmentBytes = fragmentSize(library.peerMaxPduBytes(), own);
     });
-    await this.#within(associationTimeoutMs ?? 30_000, 'does not answer A-ASSOCIATE-RQ', async () => {
-      const accepted = this.#answer<void>((resolve) => {
-        this.#accepted = resolve;
-      });
-      this.#library.associate(callingAe, pacs.aeTitle, contexts);
-      await accepted;
-      this.#fragmentBytes = fragmentSize(this.#library.peerMaxPduBytes());
-    });
+    for (const service of this.#services) {
+      if (service.sopClassUids.some((uid) => this.#contexts.accepted(uid).length > 0))
+        service.opened?.(this.#peer);
+    }
+  }
+
+  /** Why the association is over; undefined while it is not. */
+  get failure(): GatewayError | undefined {
+    return this.#connection.failure;
+  }
+
+  /** Aborted, with the failure, when the association is over. */
+  get ended(): AbortSignal {
+    return this.#connection.ended;
+  }
+
+  /** Operations that may be outstanding. */
+  get window(): number {
+    return this.#connection.library.window();
+  }
+
+  /** Answers that came so far. */
+  get answers(): number {
+    return this.#answers;
+  }
+
+  /** False when we gave a user name and the PACS did not confirm it: it takes no user identity. */
+  get userConfirmed(): boolean {
+    return this.#options.pacs.user === undefined || this.#connection.library.userConfirmed();
+  }
+
+  /** From now on this signal, and no other, aborts the association. */
+  obey(signal: AbortSignal | undefined): void {
+    this.#connection.obey(signal);
+  }
+
+  /** Whether this kind was proposed, accepted or not. */
+  proposed(context: ProposedContext): boolean {
+    return this.#contexts.idOf(context) !== 0;
   }
 
   /** Why instances of this kind cannot be sent here; undefined when they can. */
   refusal(context: ProposedContext): GatewayError | undefined {
-    const { sopClassUid, transferSyntaxUid } = context;
-    const answer = this.#library.contextAnswer(this.#contextId(context));
-    if (answer?.result === ACCEPTED && answer.transferSyntaxUid === transferSyntaxUid) return undefined;
-    return classifyContext(answer?.result || undefined, sopClassUid, transferSyntaxUid);
+    return this.#contexts.refusal(context);
+  }
+
+  /** The transfer syntaxes in which instances of this class can be sent here, in the order of the proposal. */
+  acceptedSyntaxes(sopClassUid: string): readonly string[] {
+    return this.#contexts.accepted(sopClassUid).map(({ transferSyntaxUid }) => transferSyntaxUid);
+  }
+
+  /** C-STORE. Its context must have been accepted; no more than `window` may be outstanding. */
+  store(instance: StoredInstance, reading: Reading): StoreTicket {
+    const messageId = this.#nextMessageId();
+    const answer = this.#awaitAnswer(messageId, 'a C-STORE');
+    const contextId = this.#contexts.idOf(instance);
+    const written = this.#speak(() =>
+      writeDataSet(this.#connection.socket, this.#frame, {
+        command: this.#format(contextId, storeRequest(messageId, instance)),
+        contextId,
+        fragmentBytes: this.#fragmentBytes,
+        reading,
+        signal: this.#connection.ended,
+        progressed: () => this.#connection.watchdog.progress(),
+      }),
+    );
+    const sent = written.then(() => undefined);
+    const answered = Promise.all([answer, written]).then(([{ status = 0 }, sha256]) => ({ status, sha256 }));
+    for (const promise of [sent, answered]) promise.catch(() => undefined);
+    return { sent, answered };
+  }
+
+  /** C-ECHO. @returns the status @throws the association's failure; CONTEXT_UNSUPPORTED */
+  async echo(timeoutMs = this.#connection.responseTimeoutMs): Promise<number> {
+    const context = this.#contexts.accepted(VERIFICATION_SOP_CLASS)[0];
+    if (context === undefined) throw classifyContext(undefined, VERIFICATION_SOP_CLASS, '');
+    const { status = 0 } = await this.#request(context.id, echoRequest, { what: 'a C-ECHO', timeoutMs });
+    return status;
   }
 
   /**
-   * C-STORE. Its context must have been accepted.
-   * @returns the final status, and the SHA-256 of the data set as it went out
-   * @throws the association's failure; SPOOL_CORRUPT or the source's error, after which the association is aborted
+   * A request of a service.
+   * @throws CONTEXT_UNSUPPORTED without a fitting presentation context; PACS_UNREACHABLE when the association ends first
    */
-  async store(
-    instance: StoredInstance,
-    chunks: AsyncIterable<Buffer>,
-  ): Promise<{ status: number; sha256: string }> {
-    return this.#within(this.#responseTimeoutMs, 'does not answer a C-STORE', async () => {
-      this.#guard.expectAnswer();
-      const answer = this.#status((answered) => this.#library.requestStore(instance, answered));
-      const sha256 = await writeDataSet(this.#socket, {
-        contextId: this.#contextId(instance),
-        fragmentBytes: this.#fragmentBytes,
-        sizeBytes: instance.sizeBytes,
-        chunks,
-        signal: this.#failed.signal,
-        progressed: () => this.#timer?.refresh(),
-      });
-      return { sha256, status: await answer };
+  async invoke(request: OwnRequest): Promise<CommandSet> {
+    const context = this.#contexts.accepted(request.sopClassUid)[0];
+    if (context === undefined) throw classifyContext(undefined, request.sopClassUid, '');
+    const dataSet = request.dataSet(context.transferSyntaxUid);
+    return this.#request(context.id, (messageId) => ownRequest(messageId, request), {
+      what: 'a request',
+      timeoutMs: this.#connection.responseTimeoutMs,
+      dataSet,
     });
-  }
-
-  /** C-ECHO. @returns the status @throws the association's failure */
-  async echo(): Promise<number> {
-    return this.#within(this.#responseTimeoutMs, 'does not answer a C-ECHO', () =>
-      this.#status((answered) => this.#library.requestEcho(answered)),
-    );
   }
 
   /** Releases and closes; aborts instead when the association has failed. Never throws. */
   async release(): Promise<void> {
-    if (this.failure === undefined) {
-      await this.#within(RELEASE_TIMEOUT_MS, 'does not confirm the release', async () => {
-        const released = this.#answer<void>((resolve) => {
-          this.#released = resolve;
-        });
-        this.#library.sendAssociationReleaseRequest();
-        await released;
-      }).catch(() => undefined);
+    await this.#connection.release();
+  }
+
+  /** What a service sees of us. */
+  get #peer(): ServicePeer {
+    return { signal: this.ended, invoke: (request) => this.invoke(request) };
+  }
+
+  #received(message: Message): void {
+    const { command } = message;
+    if ((command.commandField & RESPONSE_BIT) === 0) {
+      void this.#serve(message);
+      return;
     }
-    this.#close();
+    const { messageIdBeingRespondedTo: id = 0, status } = command;
+    if (status !== undefined && describeStatus(status).category === 'pending') return;
+    const pending = this.#pending.get(id);
+    if (pending === undefined) throw this.#connection.lost('answers what was not asked');
+    if (status === undefined) throw this.#connection.lost('answers without a status');
+    this.#pending.delete(id);
+    this.#answers += 1;
+    pending.resolve(command);
   }
 
-  get #responseTimeoutMs(): number {
-    return this.#options.responseTimeoutMs ?? 120_000;
+  async #serve(message: Message): Promise<void> {
+    const context = this.#contexts.byId(message.contextId);
+    const service = serviceFor(this.#services, context?.sopClassUid);
+    const answer = await answerRequest(message, context, service, this.#peer);
+    // What fails here is the association's own failure.
+    await this.#say(message.contextId, answer).catch(() => undefined);
   }
 
-  #contextId({ sopClassUid, transferSyntaxUid }: ProposedContext): number {
-    const at = this.#options.contexts.findIndex(
-      (context) => context.sopClassUid === sopClassUid && context.transferSyntaxUid === transferSyntaxUid,
+  async #request(
+    contextId: number,
+    command: (messageId: number) => CommandElements,
+    {
+      what,
+      timeoutMs,
+      dataSet,
+    }: { readonly what: string; readonly timeoutMs: number; readonly dataSet?: Buffer },
+  ): Promise<CommandSet> {
+    const messageId = this.#nextMessageId();
+    const answer = this.#awaitAnswer(messageId, what, timeoutMs);
+    await this.#say(contextId, command(messageId), dataSet);
+    return answer;
+  }
+
+  #say(contextId: number, command: CommandElements, dataSet?: Buffer): Promise<void> {
+    return this.#speak(async () => {
+      this.#connection.socket.write(this.#format(contextId, command, dataSet));
+    });
+  }
+
+  #format(contextId: number, command: CommandElements, dataSet?: Buffer): Buffer {
+    return formatMessage(contextId, command, dataSet, this.#connection.library.peerMaxPduBytes());
+  }
+
+  /** Writes one message after the other; one that breaks off in the middle ends the association. */
+  async #speak<T>(write: () => Promise<T>): Promise<T> {
+    const before = this.#line;
+    const turn = before === undefined ? this.#write(write) : before.then(() => this.#write(write));
+    const over = turn.then(
+      () => undefined,
+      () => undefined,
     );
-    if (at === -1) throw new GatewayError('FAULT', 'this presentation context was never proposed');
-    return 2 * at + 1;
-  }
-
-  #receive(chunk: Buffer): void {
+    this.#line = over;
     try {
-      for (const pdu of this.#guard.feed(chunk)) {
-        this.#timer?.refresh();
-        this.#librarySocket.deliver(pdu);
-      }
-    } catch (error) {
-      this.#fail(error instanceof GatewayError ? error : this.#lost('sends what cannot be read', error));
+      return await turn;
+    } finally {
+      if (this.#line === over) this.#line = undefined;
     }
   }
 
-  #status(request: (answered: (status: number | undefined) => void) => void): Promise<number> {
-    return this.#answer<number>((resolve) => {
-      request((status) => {
-        if (status === undefined) this.#fail(this.#lost('answers without a status'));
-        else resolve(status);
-      });
-    });
+  async #write<T>(write: () => Promise<T>): Promise<T> {
+    try {
+      if (this.failure !== undefined) throw this.failure;
+      return await write();
+    } catch (error) {
+      const { failure } = this;
+      this.#connection.fail(isGatewayError(error) ? error : this.#connection.lost('is given up', error));
+      throw failure ?? this.failure ?? error;
+    }
   }
 
-  /** A promise that the peer resolves, or the failure of the association rejects. */
-  #answer<T>(start: (resolve: (value: T) => void) => void): Promise<T> {
-    const answer = new Promise<T>((resolve, reject) => {
-      const { signal } = this.#failed;
-      const lost = () => reject(signal.reason);
-      signal.addEventListener('abort', lost, { once: true });
-      if (signal.aborted) lost();
-      start((value) => {
-        signal.removeEventListener('abort', lost);
-        resolve(value);
-      });
-    });
-    // Whoever started it may be busy writing when it fails, and looks at it later.
+  #awaitAnswer(
+    messageId: number,
+    what: string,
+    timeoutMs = this.#connection.responseTimeoutMs,
+  ): Promise<CommandSet> {
+    const { watchdog } = this.#connection;
+    watchdog.begin(timeoutMs, `does not answer ${what}`);
+    const answer = new Promise<CommandSet>((resolve, reject) => {
+      if (this.failure !== undefined) reject(this.failure);
+      else this.#pending.set(messageId, { resolve, reject });
+    }).finally(() => watchdog.end());
+    // Whoever awaits it may still be writing.
     answer.catch(() => undefined);
     return answer;
   }
 
-  /** Runs one step under the watchdog. Whatever fails in it ends the association. */
-  async #within<T>(timeoutMs: number, missing: string, step: () => Promise<T>): Promise<T> {
-    this.#timer = setTimeout(() => {
-      this.#fail(this.#lost(`${missing} within ${timeoutMs} ms`));
-    }, timeoutMs);
-    try {
-      if (this.failure !== undefined) throw this.failure;
-      return await step();
-    } catch (error) {
-      // After a failure every wait ends in an AbortError; the failure is what happened.
-      const { failure } = this;
-      this.#fail(error instanceof GatewayError ? error : this.#lost('is given up', error));
-      throw failure ?? error;
-    } finally {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    }
-  }
-
-  #lost(what: string, cause?: unknown): GatewayError {
-    return new GatewayError('PACS_UNREACHABLE', `${this.#pacs} ${what}`, { cause });
-  }
-
-  readonly #cancel = (): void => this.#fail(new GatewayError('CANCELLED', 'sending was stopped'));
-
-  /** The first failure counts. The peer is told by A-ABORT, where there is still somebody to tell. */
-  #fail(error: GatewayError): void {
-    if (this.#closed || this.#failed.signal.aborted) return;
-    this.#failed.abort(error);
-    if (!this.#socket.connecting && this.#socket.writable) this.#library.sendAbort();
-    this.#close();
-  }
-
-  #close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#options.signal?.removeEventListener('abort', this.#cancel);
-    if (this.#socket.connecting) this.#socket.destroy();
-    else this.#socket.destroySoon();
-    // A peer that reads nothing would keep the last bytes, and with them the socket, for ever.
-    setTimeout(() => this.#socket.destroy(), ABORT_LINGER_MS).unref();
+  /** 1 to 65 535, none that still waits for its answer. */
+  #nextMessageId(): number {
+    do this.#lastMessageId = (this.#lastMessageId % MAX_MESSAGE_ID) + 1;
+    while (this.#pending.has(this.#lastMessageId));
+    return this.#lastMessageId;
   }
 }

@@ -54,6 +54,8 @@ export interface AssociationService {
   readonly sopClassUids: readonly string[];
   /** A request with a larger data set is refused with 0x0213 (Resource limitation). */
   readonly maxDataSetBytes: number;
+  /** An association was accepted with a presentation context of these SOP classes; called once. Never throws. */
+  opened?(peer: ServicePeer): void;
   /** Answers a request. What it throws is answered with 0x0110 (Processing failure). */
   serve(request: ServiceRequest, peer: ServicePeer): Promise<ServiceReply>;
 }

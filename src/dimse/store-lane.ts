@@ -1,26 +1,22 @@
 /**
- * The lane that the data set of one C-STORE takes, past the library and straight to the handler's session. Whatever
- * goes wrong on the way, the data set is read to its end and the peer gets one answer.
+ * The lane that the data set of one C-STORE takes, straight to the handler's session. Whatever goes wrong on the way, the
+ * data set is read to its end and the peer gets one answer.
  */
+import { storeStatus } from '../dicom/store-status.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
+import type { Log } from '../observe/log.js';
+import type { Answer, DataSetLane } from './data-set-lane.js';
 import type { IncomingInstance, StoreHandler, StoreSession } from './store-scp.js';
 
-export interface StoreLane {
-  /** Takes bytes of the data set. A promise means: wait before the next ones. Never throws. */
-  write(bytes: Buffer): Promise<void> | undefined;
-  /** The data set is whole: commits. Resolves with the failure, or with undefined when it is durable. Never throws. */
-  end(): Promise<GatewayError | undefined>;
-  /** The association ended in the middle. Never throws. */
-  discard(): Promise<void>;
-  /** Bytes taken so far. */
-  bytes(): number;
-}
+const SUCCESS: Answer = { status: 0x0000 };
 
+/** @param maxBytes of the data set; of a larger one nothing is kept */
 export function openStoreLane(
   handler: StoreHandler,
   instance: IncomingInstance,
   maxBytes: number,
-): StoreLane {
+  log: Log,
+): DataSetLane {
   let session: StoreSession | undefined;
   let failure: GatewayError | undefined;
   let bytesTaken = 0;
@@ -50,6 +46,13 @@ export function openStoreLane(
     }
   };
 
+  const refuse = (): Answer => {
+    const { code, message } = failure ?? new GatewayError('FAULT', 'the instance has no session');
+    const status = storeStatus(code);
+    log.warn({ event: 'instance.refused', association: instance.association.id, code, status }, message);
+    return { status, comment: message };
+  };
+
   return {
     write(bytes) {
       bytesTaken += bytes.length;
@@ -64,18 +67,18 @@ export function openStoreLane(
     },
     async end() {
       await beginning;
-      if (session === undefined) return failure;
+      if (session === undefined) return refuse();
       try {
         await session.commit();
-        return undefined;
+        return SUCCESS;
       } catch (error) {
-        return toGatewayError(error);
+        failure = toGatewayError(error);
+        return refuse();
       }
     },
     async discard() {
       await beginning;
       await fail(new GatewayError('CANCELLED', 'the association ended within a data set'));
     },
-    bytes: () => bytesTaken,
   };
 }

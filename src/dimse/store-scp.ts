@@ -2,15 +2,18 @@
  * What the C-STORE SCP asks of the one who keeps the instances. The types stand here, on the side that calls; compose
  * hands the handler in.
  */
+import type { TlsFacts } from './dicom-tls.js';
 
 /** An association as its peer asked for it. Both titles are trimmed, and may be anything that fits the wire. */
-export interface AssociationInfo {
+export interface AssociationInfo extends TlsFacts {
   /** Random, for logs. */
   readonly id: string;
   readonly callingAe: string;
   readonly calledAe: string;
   readonly remoteAddress: string;
   readonly openedAtMs: number;
+  /** As the peer gave it (user identity); checked where the config says so. */
+  readonly userName?: string;
 }
 
 /** What a C-STORE-RQ announces (PS3.7 §9.3.1); the UIDs are as the peer sent them, not yet checked. */

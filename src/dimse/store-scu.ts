@@ -1,195 +1,214 @@
 /**
  * C-STORE SCU (PS3.4 Annex B): sends instances to a PACS, byte for byte as they lie on disk, and accounts for every
- * one of them. Presentation contexts are proposed from what the instances are: one per pair of SOP class and
- * transfer syntax; nothing is ever transcoded. What a PACS does not take is refused by name, and the others go on.
+ * one of them. Presentation contexts are proposed from what the instances are: one per pair of SOP class and transfer
+ * syntax. What a PACS does not take is converted where the caller knows how, or refused by name; the others go on.
  *
- * Design: dcmjs-dimse negotiates and encodes commands (`scu-library`), data sets stream past it straight from the
- * source into PDUs (`pdata-writer`), one C-STORE outstanding at a time. An instance without a final status is
+ * Several associations share one queue (`store-sender` serves one of them). An instance without a final status is
  * *unanswered*, never sent.
  */
-import type { AeAddress, AeTitle } from '../domain/ae-title.js';
-import { GatewayError, isGatewayError, toGatewayError } from '../errors/gateway-error.js';
+import type { Socket } from 'node:net';
+import type { AeTitle } from '../domain/ae-title.js';
+import { type GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
-import { classifyStatus } from './classify.js';
-import { openScuAssociation, type ScuAssociation, type ScuTimeouts } from './scu-association.js';
-import type { ProposedContext } from './scu-library.js';
+import type { CalledPacs, ScuTimeouts } from './scu-connection.js';
+import { type AssociationWish, type Lease, type ScuPool, takeOnce } from './scu-pool.js';
+import { type Convert, type OutgoingInstance, type StoreOutcome, unanswered } from './store-outcome.js';
+import { planStores, type StoreGroup } from './store-plan.js';
+import { StoreQueue } from './store-queue.js';
+import { type SenderParts, sendOver } from './store-sender.js';
 
-/** Ids are the odd numbers of a byte (PS3.8 §9.3.2.2). */
-const MAX_CONTEXTS = 128;
+export type { Convert, OutgoingInstance, StoreOutcome } from './store-outcome.js';
+
 /** Associations in a row that break before a single answer, each begun at another place of what is left. */
 const MAX_FRUITLESS = 3;
-
-export interface OutgoingInstance {
-  readonly sopClassUid: string;
-  readonly sopInstanceUid: string;
-  /** The one that the data set is really in. */
-  readonly transferSyntaxUid: string;
-  /** Length of the data set in bytes, without Part 10 header. */
-  readonly sizeBytes: number;
-  /** The data set's bytes, without Part 10 header. Called once at most per call of `storeInstances`. */
-  open(): AsyncIterable<Buffer>;
-}
-
-export interface StoreOutcome {
-  readonly sopInstanceUid: string;
-  /** SHA-256, lower hex, of the data set bytes as they went out; empty when not all of them did. */
-  readonly sha256: string;
-  /** The PACS's final status; absent when it gave none. */
-  readonly status?: number;
-  /**
-   * `stored` and `warning`: the PACS has it. `refused`: the PACS does not want it, or not now (`error.kind`).
-   * `unanswered`: it may have it; to send it again is harmless.
-   */
-  readonly result: 'stored' | 'warning' | 'refused' | 'unanswered';
-  /** Present when refused or unanswered. */
-  readonly error?: GatewayError;
-}
+/** For fewer instances no further association is opened. */
+const MIN_PER_ASSOCIATION = 2;
+/** A CT slice of 512 × 512 is read at once; many short ones leave most of it untouched. */
+const READ_BYTES = 1024 * 1024;
 
 export interface StoreSummary {
   readonly stored: number;
   readonly warning: number;
   readonly refused: number;
   readonly unanswered: number;
+  /** Opened for this call. */
   readonly associations: number;
 }
 
 export interface StoreScuOptions extends ScuTimeouts {
-  readonly pacs: AeAddress;
+  /** Whom to send to; what it says of associations, transfer syntaxes, users and times is heeded. */
+  readonly pacs: CalledPacs;
+  /** For instances that name no caller of their own. */
   readonly callingAe: AeTitle;
   readonly instances: readonly OutgoingInstance[];
-  /** Aborts the association; what has no answer by then is unanswered. */
+  /** Associations are taken from it and given back; without it they are opened and released. */
+  readonly pool?: ScuPool;
+  /** For instances whose own transfer syntax is not taken. */
+  readonly convert?: Convert;
+  readonly connect?: (pacs: CalledPacs) => Socket;
+  /** Aborts the associations; what has no answer by then is unanswered. */
   readonly signal?: AbortSignal;
   /**
-   * Awaited before the next instance. Outcomes come in the order of the instances only while no association breaks.
-   * If it throws, sending stops and `storeInstances` throws the same.
+   * Called for one outcome at a time, and awaited before the association sends the next instance. Outcomes come in the
+   * order of the instances only on one association that does not break, and whose peer answers in order. If it throws,
+   * sending stops and `storeInstances` throws the same.
    */
   onOutcome(outcome: StoreOutcome): void | Promise<void>;
   readonly log?: Log;
 }
 
 /**
- * Sends instances over as many associations as their presentation contexts need. Resolves when each has had exactly
- * one outcome. When an association breaks, the instance under way is unanswered, and the rest goes on in a new one, so
- * that one data set over which a PACS stumbles does not hold up a study for ever; the rest is unanswered too when no
- * association can be had any more, or several in a row bring no answer.
- * @throws PACS_UNREACHABLE, PACS_BUSY, PACS_REFUSED when an association cannot be had while none has broken yet;
- * CANCELLED when stopped before that. Instances without an outcome were then certainly not sent.
+ * Sends instances over as many associations as the PACS is given, and as their presentation contexts need. Resolves
+ * when each has had exactly one outcome. When an association breaks, what was under way is unanswered, and the rest
+ * goes on in a new one, so that one instance over which a PACS stumbles does not keep back the others; after a few of
+ * those in a row the rest is unanswered too.
+ * @throws PACS_UNREACHABLE, PACS_UNTRUSTED, PACS_BUSY, PACS_REFUSED when an association cannot be had while none has
+ * broken yet; CANCELLED when stopped before that. Instances without an outcome were then certainly not sent.
  */
 export async function storeInstances(options: StoreScuOptions): Promise<StoreSummary> {
+  const { pacs, callingAe, convert } = options;
   const counts = { stored: 0, warning: 0, refused: 0, unanswered: 0 };
-  const report = async (outcome: StoreOutcome): Promise<void> => {
+  const reporter = new Reporter(async (outcome) => {
     counts[outcome.result] += 1;
     await options.onOutcome(outcome);
-  };
-  let associations = 0;
-  let fruitless = 0;
-  let broken: GatewayError | undefined;
-  let rest = options.instances;
-  while (rest.length > 0 && fruitless < MAX_FRUITLESS && broken?.code !== 'CANCELLED') {
-    const { batch, contexts, later } = nextBatch(rest);
-    const association = await openScuAssociation({ ...options, contexts }).catch((error: unknown) => {
-      if (broken === undefined) throw error;
-      broken = toGatewayError(error);
-    });
-    if (association === undefined) break;
-    associations += 1;
-    options.log?.debug({ event: 'association.opened', contexts: contexts.length, instances: batch.length });
-    try {
-      const { unsent, answers } = await storeBatch(association, batch, report);
-      rest = [...unsent, ...later];
-      // A file of ours that cannot be read ends an association too, but says nothing about the PACS.
-      if (association.failure?.code === 'SPOOL_CORRUPT') continue;
-      broken = association.failure ?? broken;
-      fruitless = association.failure === undefined || answers > 0 ? 0 : fruitless + 1;
-      if (fruitless > 0) rest = fromElsewhere(rest);
-    } finally {
-      await association.release();
-      options.log?.debug({ event: 'association.closed', code: association.failure?.code });
+  });
+  const plan = planStores(options.instances, {
+    callingAe,
+    converts: convert !== undefined,
+    ...(pacs.transferSyntaxes === undefined ? {} : { transferSyntaxes: pacs.transferSyntaxes }),
+  });
+  for (const { instance, error } of plan.refused) {
+    await reporter.report({ sopInstanceUid: instance.sopInstanceUid, sha256: '', result: 'refused', error });
+  }
+  const course: Course = { associations: 0, fruitless: 0, isGivenUp: false };
+  for (const group of plan.groups) {
+    const queue = new StoreQueue(group.instances);
+    if (goesOn(course)) await sendGroup(options, group, queue, reporter, course);
+    reporter.throwFailure();
+    if (queue.size > 0 && course.broken === undefined) throw course.unavailable;
+    course.isGivenUp ||= queue.size > 0;
+    for (let rest = queue.take(); rest !== undefined; rest = queue.take()) {
+      await reporter.report(unanswered(rest.sopInstanceUid, course.unavailable ?? course.broken));
     }
   }
-  for (const { sopInstanceUid } of rest) await report(unanswered(sopInstanceUid, broken));
-  return { ...counts, associations };
+  reporter.throwFailure();
+  return { ...counts, associations: course.associations };
 }
 
-interface Batch {
-  readonly batch: readonly OutgoingInstance[];
-  readonly contexts: readonly ProposedContext[];
-  readonly later: readonly OutgoingInstance[];
+/** What happened so far, over all associations. */
+interface Course {
+  associations: number;
+  /** Associations in a row that broke before an answer. */
+  fruitless: number;
+  /** Why the latest that broke did so. */
+  broken?: GatewayError;
+  /** Why the latest that was wanted could not be had; absent when it could. */
+  unavailable?: GatewayError | undefined;
+  /** A group could not be sent to its end. */
+  isGivenUp: boolean;
 }
 
-/** As many instances as 128 presentation contexts serve; those of other kinds wait for the next association. */
-function nextBatch(instances: readonly OutgoingInstance[]): Batch {
-  const contexts = new Map<string, ProposedContext>();
-  const batch: OutgoingInstance[] = [];
-  const later: OutgoingInstance[] = [];
-  for (const instance of instances) {
-    const { sopClassUid, transferSyntaxUid } = instance;
-    const key = `${sopClassUid}|${transferSyntaxUid}`;
-    if (!contexts.has(key) && contexts.size < MAX_CONTEXTS)
-      contexts.set(key, { sopClassUid, transferSyntaxUid });
-    (contexts.has(key) ? batch : later).push(instance);
+function goesOn({ fruitless, broken, isGivenUp }: Course): boolean {
+  return fruitless < MAX_FRUITLESS && broken?.code !== 'CANCELLED' && !isGivenUp;
+}
+
+async function sendGroup(
+  options: StoreScuOptions,
+  group: StoreGroup<OutgoingInstance>,
+  queue: StoreQueue<OutgoingInstance>,
+  reporter: Reporter,
+  course: Course,
+): Promise<void> {
+  const wanted = Math.min(options.pacs.associations ?? 1, Math.ceil(queue.size / MIN_PER_ASSOCIATION));
+  const lines = Array.from({ length: Math.max(1, wanted) }, () =>
+    sendLine(options, group, queue, reporter, course),
+  );
+  // None of them throws for what the network or a file does; what is left over stays in the queue.
+  await Promise.all(lines);
+}
+
+/** One association after the other, until the queue is empty or it makes no sense any more. */
+async function sendLine(
+  options: StoreScuOptions,
+  group: StoreGroup<OutgoingInstance>,
+  queue: StoreQueue<OutgoingInstance>,
+  reporter: Reporter,
+  course: Course,
+): Promise<void> {
+  const { convert, signal = new AbortController().signal } = options;
+  const { callingAe, contexts } = group;
+  const parts: SenderParts = {
+    queue,
+    signal,
+    buffers: [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)],
+    report: (outcome) => reporter.report(outcome),
+    isStopped: () => reporter.hasFailed,
+    ...(convert === undefined ? {} : { convert }),
+  };
+  let fresh = false;
+  while (queue.size > 0 && goesOn(course) && !reporter.hasFailed) {
+    const wish: AssociationWish = { ...options, callingAe, contexts, fresh };
+    const lease = await take(wish, options.pool, course);
+    if (lease === undefined) return;
+    if (!lease.reused) course.associations += 1;
+    await sendOver(lease, parts);
+    const { failure } = lease.association;
+    await lease.giveBack();
+    options.log?.debug({ event: 'association.left', code: failure?.code });
+    fresh = lease.reused && failure !== undefined && !isAnswered(lease);
+    // A file of ours that cannot be read ends an association too, but says nothing about the PACS.
+    if (fresh || failure?.code === 'SPOOL_CORRUPT') continue;
+    course.fruitless = failure === undefined || isAnswered(lease) ? 0 : course.fruitless + 1;
+    if (failure === undefined) continue;
+    course.broken = failure;
+    if (course.fruitless > 0) queue.rotate(1 / MAX_FRUITLESS);
   }
-  return { batch, contexts: [...contexts.values()], later };
 }
 
-/**
- * The same instances, begun a third of the way in. Those over which a PACS stumbles often stand side by side; in the
- * old order they would use up all attempts, in every call anew, and nothing behind them would ever be sent.
- */
-function fromElsewhere(rest: readonly OutgoingInstance[]): readonly OutgoingInstance[] {
-  const at = Math.floor(rest.length / MAX_FRUITLESS);
-  return [...rest.slice(at), ...rest.slice(0, at)];
-}
-
-interface BatchResult {
-  /** Not tried, since the association ended before. */
-  readonly unsent: readonly OutgoingInstance[];
-  /** C-STOREs that the PACS has answered, in whatever way. */
-  readonly answers: number;
-}
-
-async function storeBatch(
-  association: ScuAssociation,
-  batch: readonly OutgoingInstance[],
-  report: (outcome: StoreOutcome) => Promise<void>,
-): Promise<BatchResult> {
-  let answers = 0;
-  for (const [at, instance] of batch.entries()) {
-    if (association.failure !== undefined) return { unsent: batch.slice(at), answers };
-    const outcome = await storeOne(association, instance);
-    if (outcome.status !== undefined) answers += 1;
-    await report(outcome);
-  }
-  return { unsent: [], answers };
-}
-
-async function storeOne(association: ScuAssociation, instance: OutgoingInstance): Promise<StoreOutcome> {
-  const { sopInstanceUid } = instance;
-  const refusal = association.refusal(instance);
-  if (refusal !== undefined) return { sopInstanceUid, sha256: '', result: 'refused', error: refusal };
+async function take(
+  wish: AssociationWish,
+  pool: ScuPool | undefined,
+  course: Course,
+): Promise<Lease | undefined> {
   try {
-    const { status, sha256 } = await association.store(instance, readable(instance));
-    return { sopInstanceUid, sha256, status, ...classifyStatus(status) };
+    const lease = await (pool?.take(wish) ?? takeOnce(wish));
+    course.unavailable = undefined;
+    return lease;
   } catch (error) {
-    return unanswered(sopInstanceUid, error);
+    course.unavailable = toGatewayError(error);
+    return undefined;
   }
 }
 
-/** The source, with what it throws told apart from what the PACS does. */
-async function* readable(instance: OutgoingInstance): AsyncIterable<Buffer> {
-  try {
-    yield* instance.open();
-  } catch (error) {
-    if (isGatewayError(error) && error.code === 'SPOOL_CORRUPT') throw error;
-    throw new GatewayError('SPOOL_CORRUPT', 'a stored instance cannot be read', { cause: error });
-  }
+function isAnswered({ association, answersBefore }: Lease): boolean {
+  return association.answers > answersBefore;
 }
 
-function unanswered(sopInstanceUid: string, cause: unknown): StoreOutcome {
-  const because = isGatewayError(cause) ? cause.message : 'the association was lost';
-  const error =
-    isGatewayError(cause) && cause.code === 'SPOOL_CORRUPT'
-      ? cause
-      : new GatewayError('STORE_UNANSWERED', `C-STORE has no answer: ${because}`, { cause });
-  return { sopInstanceUid, sha256: '', result: 'unanswered', error };
+/** Gives outcomes to the caller, one after the other. After the caller has thrown, it gets no more. */
+class Reporter {
+  readonly #give: (outcome: StoreOutcome) => Promise<void>;
+  #last: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(give: (outcome: StoreOutcome) => Promise<void>) {
+    this.#give = give;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  report(outcome: StoreOutcome): Promise<void> {
+    this.#last = this.#last.then(async () => {
+      if (this.hasFailed) return;
+      await this.#give(outcome).catch((error: unknown) => {
+        this.#failure = { error };
+      });
+    });
+    return this.#last;
+  }
+
+  throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }

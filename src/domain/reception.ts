@@ -14,6 +14,8 @@ export interface ReceptionStep {
   readonly event: ReceptionEvent['type'];
   readonly atMs: number;
   readonly pacs?: string;
+  /** What that PACS said to storage commitment. */
+  readonly commitment?: PacsCommitment['state'];
 }
 
 /** What one PACS has. */
@@ -21,8 +23,26 @@ export interface PacsOutcome {
   readonly state: 'pending' | 'stored' | 'refused';
   /** Instances that the PACS has answered with success or warning. */
   readonly storedCount: number;
+  /** Of those, in another transfer syntax than they came in; none when absent. */
+  readonly convertedCount?: number;
   readonly refusedCount: number;
   readonly lastError?: LastError;
+  /** Absent where it was not asked. */
+  readonly commitment?: PacsCommitment;
+}
+
+/** Whether a PACS commits to what it stored (storage commitment, PS3.4 Annex J). */
+export interface PacsCommitment {
+  /**
+   * `asked`: its report has not come. `committed`: to all of it. `failed`: not to all. `not-offered`: it takes no part.
+   * `unreported`: it said nothing in time, and need not.
+   */
+  readonly state: 'asked' | 'committed' | 'failed' | 'not-offered' | 'unreported';
+  readonly atMs: number;
+  /** Since when a report is waited for; absent after an operator's retry, until it is asked again. */
+  readonly askedAtMs?: number;
+  /** Those whose report has not been taken in. */
+  readonly transactions?: readonly EnvelopeId[];
 }
 
 export interface Reception {
@@ -85,6 +105,7 @@ export type ReceptionEvent =
   | { readonly type: 'tested' }
   | { readonly type: 'receipt'; readonly receiptFor: EnvelopeId; readonly problem?: Parking }
   | { readonly type: 'pacs'; readonly name: string; readonly outcome: PacsOutcome }
+  | { readonly type: 'commitment'; readonly name: string; readonly commitment: PacsCommitment }
   | { readonly type: 'delivered' }
   | { readonly type: 'confirmed' }
   /** The same envelope has come again, so the sender has no receipt. */
@@ -99,7 +120,7 @@ export type ReceptionEvent =
 const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
   received: ['opened', 'quarantined', 'reminded'],
   opened: ['opened', 'verified', 'tested', 'receipt', 'quarantined', 'reminded'],
-  verified: ['pacs', 'delivered', 'reminded'],
+  verified: ['pacs', 'commitment', 'delivered', 'reminded'],
   delivered: ['pacs', 'confirmed'],
   confirmed: ['reminded'],
 };
@@ -115,10 +136,17 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
       facts: { receptionId: reception.id },
     });
   }
-  const { parked: _parked, lastError: _lastError, ...free } = reception;
+  const { parked, lastError: _lastError, ...free } = reception;
+  // What one PACS waits for an operator with is not over because another one moves.
+  const stillParked = parked === undefined ? {} : { parked };
   const steps = [
     ...reception.steps,
-    { event: event.type, atMs, ...(event.type === 'pacs' ? { pacs: event.name } : {}) },
+    {
+      event: event.type,
+      atMs,
+      ...('name' in event ? { pacs: event.name } : {}),
+      ...(event.type === 'commitment' ? { commitment: event.commitment.state } : {}),
+    },
   ];
   switch (event.type) {
     case 'failed':
@@ -135,9 +163,7 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         pacs: Object.fromEntries(
           Object.entries(free.pacs).map(([name, outcome]) => [
             name,
-            outcome.state === 'refused'
-              ? { ...outcome, state: 'pending' as const, refusedCount: 0 }
-              : outcome,
+            outcome.state === 'stored' ? outcome : askedAnew(outcome),
           ]),
         ),
         steps,
@@ -184,9 +210,23 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
     case 'pacs': {
       // Counts move with every batch; only a change of state is worth a line in the story.
       const changed = reception.pacs[event.name]?.state !== event.outcome.state;
+      const commitment = reception.pacs[event.name]?.commitment;
+      const outcome = commitment === undefined ? event.outcome : { commitment, ...event.outcome };
       return {
         ...free,
-        pacs: { ...reception.pacs, [event.name]: event.outcome },
+        ...stillParked,
+        pacs: { ...reception.pacs, [event.name]: outcome },
+        steps: changed ? steps : reception.steps,
+      };
+    }
+    case 'commitment': {
+      const outcome = reception.pacs[event.name];
+      if (outcome === undefined) return reception;
+      const changed = outcome.commitment?.state !== event.commitment.state;
+      return {
+        ...free,
+        ...stillParked,
+        pacs: { ...reception.pacs, [event.name]: { ...outcome, commitment: event.commitment } },
         steps: changed ? steps : reception.steps,
       };
     }
@@ -198,6 +238,14 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
     case 'confirmed':
       return { ...free, progress: event.type, steps };
   }
+}
+
+/** A PACS that is asked again from the start; a report that is still to come to what it was asked before counts. */
+function askedAnew({ commitment, ...outcome }: PacsOutcome): PacsOutcome {
+  const pending = { ...outcome, state: 'pending', refusedCount: 0 } as const;
+  if (commitment?.transactions === undefined) return pending;
+  const { atMs, transactions } = commitment;
+  return { ...pending, commitment: { state: 'asked', atMs, transactions } };
 }
 
 /** The one word that a user sees. */

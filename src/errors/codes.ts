@@ -38,6 +38,11 @@ export const CODES = {
     'one host opens more associations in a minute than it may',
     'raise dimse.associationsPerMinutePerCaller if this is normal traffic',
   ),
+  CALLER_UNTRUSTED: row(
+    'permanent',
+    'who calls the DICOM port with TLS shows no certificate, or one that is not trusted',
+    'put its CA into dimse.tls.caFile, or its fingerprint into dimse.tls.certificateFingerprints',
+  ),
   USER_UNKNOWN: row(
     'permanent',
     'the modality gives no user name, or one that is not on the list, or a wrong password',

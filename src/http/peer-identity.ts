@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { plainFingerprint } from '../domain/fingerprint.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import type { PeerApi, PeerCertificate } from './ports.js';
@@ -94,7 +95,7 @@ function certificateOf(socket: Socket): PeerCertificate | undefined {
     .filter((name) => name.startsWith('DNS:'))
     .map((name) => name.slice(4));
   return {
-    fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(),
+    fingerprint: plainFingerprint(fingerprint256),
     authorized: socket.authorized,
     names: typeof commonName === 'string' ? [...dnsNames, commonName] : dnsNames,
   };

@@ -12,6 +12,8 @@ import type { Reception, ReceptionState } from '../domain/reception.js';
 import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { PeerView } from '../trust/peer-view.js';
+import type { AssociationView, DicomListenerView, RefusalView } from './association-ports.js';
+import type { CommitmentView } from './commitment-ports.js';
 import type { PairingDoor } from './pairing-ports.js';
 import type { StudyAdditions } from './study-ports.js';
 
@@ -118,26 +120,6 @@ export interface StudyView {
   readonly conflictCount: number;
 }
 
-export interface AssociationView {
-  readonly id: string;
-  readonly callingAe: string;
-  readonly calledAe: string;
-  readonly remoteAddress: string;
-  readonly openedAtMs: number;
-  readonly instanceCount: number;
-  readonly bytes: number;
-}
-
-/** An association that was refused lately, so that an engineer sees what to correct. */
-export interface RefusalView {
-  readonly atMs: number;
-  readonly code: string;
-  readonly callingAe: string;
-  readonly calledAe: string;
-  readonly remoteAddress: string;
-  readonly count: number;
-}
-
 export interface DeliveryView extends Delivery {
   readonly state: DeliveryState;
   readonly peerName: string;
@@ -182,7 +164,7 @@ export interface Overview {
   readonly version: string;
   readonly startedAtMs: number;
   readonly nowMs: number;
-  readonly dimse: { readonly aeTitles: readonly string[]; readonly port: number };
+  readonly dimse: DicomListenerView;
   readonly redis: { readonly kind: string; readonly up: boolean; readonly note?: string };
   readonly disk: {
     readonly freeBytes: number;
@@ -195,6 +177,8 @@ export interface Overview {
     readonly conflicts: number;
   };
   readonly workers: { readonly up: boolean };
+  /** What modalities asked us to commit to; absent where they may not ask. */
+  readonly commitment?: CommitmentView;
   readonly exchanges: readonly ExchangeView[];
   /** Deliveries that the far side took long ago, and whose receipt has not come; oldest first, a few. */
   readonly overdue: readonly DeliveryView[];

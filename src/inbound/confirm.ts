@@ -107,6 +107,7 @@ async function state(
   const nowMs = parts.clock.now();
   const { id, name } = parts.site;
   const deliveredAtMs = reception.steps.findLast((each) => each.event === 'delivered')?.atMs ?? nowMs;
+  const commitment = commitmentsOf(reception);
   const own = [
     { event: 'received', atMs: reception.receivedAtMs },
     ...(outcome === 'stored' ? [{ event: 'stored', atMs: deliveredAtMs }] : []),
@@ -119,9 +120,20 @@ async function state(
     outcome,
     issued_at: formatTimestamp(nowMs),
     ...(outcome === 'stored' ? {} : { reason: reasonOf(reception) }),
+    ...(commitment === undefined ? {} : { commitment }),
     audit: await custodyTrail(parts, reception, own, signingKey),
     instances: reception.progress === 'received' ? [] : await instancesOf(parts, reception),
   };
+}
+
+/** What each PACS said when it was asked to commit to what it stored; nothing where none was asked. */
+function commitmentsOf({ pacs }: Reception): NonNullable<Receipt['commitment']> | undefined {
+  const told = Object.entries(pacs).flatMap(([name, { commitment }]) =>
+    commitment === undefined
+      ? []
+      : [[name, { state: commitment.state, at: formatTimestamp(commitment.atMs) }] as const],
+  );
+  return told.length === 0 ? undefined : Object.fromEntries(told);
 }
 
 function reasonOf(reception: Reception): { code: string; message: string } {
@@ -129,14 +141,16 @@ function reasonOf(reception: Reception): { code: string; message: string } {
   if (reception.quarantined !== undefined) {
     return { code: reception.quarantined.code, message: reception.quarantined.message.slice(0, 500) };
   }
-  const refused = Object.values(reception.pacs).reduce((sum, outcome) => sum + outcome.refusedCount, 0);
+  const outcomes = Object.values(reception.pacs);
+  const refused = outcomes.reduce((sum, outcome) => sum + outcome.refusedCount, 0);
+  const isUncommitted = outcomes.some(({ lastError }) => lastError?.code === 'COMMITMENT_FAILED');
   return {
-    code: 'PACS_REFUSED',
-    message: `the PACS of the receiving site refused ${refused} of ${reception.instanceCount ?? 0} instances`,
+    code: isUncommitted ? 'COMMITMENT_FAILED' : 'PACS_REFUSED',
+    message: `the PACS of the receiving site ${isUncommitted ? 'does not commit to' : 'refused'} ${refused} of ${reception.instanceCount ?? 0} instances`,
   };
 }
 
-/** Instances that every PACS has; with the hash of what went there, which must be the same for all. */
+/** Instances that every PACS has; with the hash of what was sealed, and where it was converted, of what went there. */
 async function instancesOf(parts: InboundParts, reception: Reception): Promise<ReceiptInstance[]> {
   if (Object.keys(reception.pacs).length === 0) return [];
   const byPacs = await Promise.all(
@@ -148,17 +162,21 @@ async function instancesOf(parts: InboundParts, reception: Reception): Promise<R
   for (const { sopInstanceUid } of await readOpenedInstances(parts, reception.id)) {
     const status: Record<string, string> = {};
     const hashes = new Set<string>();
+    const converted: NonNullable<ReceiptInstance['converted']> = {};
     for (const [name, outcomes] of byPacs) {
       const outcome = outcomes.get(sopInstanceUid);
       if (outcome?.status === undefined || outcome.result === 'refused') continue;
       status[name] = outcome.status;
       if (outcome.sha256 !== undefined) hashes.add(outcome.sha256);
+      const { to, sha256: sent } = outcome.converted ?? {};
+      if (to !== undefined && sent !== undefined) converted[name] = { transfer_syntax: to, sha256: sent };
     }
     const [sha256, ...others] = hashes;
     if (sha256 === undefined) continue;
     if (others.length > 0)
       throw new GatewayError('FAULT', 'two PACS were sent different bytes of one instance');
-    rows.push({ sop_instance_uid: sopInstanceUid, sha256, status });
+    const isConverted = Object.keys(converted).length > 0;
+    rows.push({ sop_instance_uid: sopInstanceUid, sha256, status, ...(isConverted ? { converted } : {}) });
   }
   return rows;
 }

@@ -10,9 +10,12 @@ import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs } from '../domain/peer.js';
 import { advanceReception, type PacsOutcome, type Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { readBytesFrom } from '../spool/instance-file.js';
+import { readPieces } from '../spool/file-pieces.js';
 import { appendJournal, readJournal } from '../spool/journal.js';
+import { commitStored, type Uncommitted } from './commitment.js';
+import { openConverter } from './convert.js';
 import type { OpenedInstance } from './inspect-instances.js';
+import { OutcomeJournal } from './outcome-journal.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 import { readOpenedInstances } from './verify.js';
 
@@ -22,15 +25,24 @@ export interface JournalledOutcome {
   readonly result: 'stored' | 'warning' | 'refused';
   /** e.g. `0x0000`; absent when no presentation context was accepted. */
   readonly status?: string;
-  /** Of the data set bytes as they went out. */
+  /** Of the data set as its sender sealed it, and as it went out unless it was converted. */
   readonly sha256?: string;
+  /** It went out in another transfer syntax, `to`, converted without loss; and the SHA-256 of what went out. */
+  readonly converted?: { readonly from: string; readonly to: string; readonly sha256: string };
   readonly code?: string;
+  /** The PACS has committed to it. */
+  readonly committed?: true;
 }
 
 /** The record shows progress about this often. */
 const PROGRESS_EVERY_MS = 1_000;
+/** Whether a PACS is still paused. */
+const PAUSED_LOOK_AGAIN_MS = 30_000;
 
-/** @throws PACS_UNREACHABLE, PACS_BUSY, PACS_REFUSED (the association), STORE_UNANSWERED */
+/**
+ * @throws PACS_PAUSED; PACS_UNREACHABLE, PACS_BUSY, PACS_REFUSED (the association), STORE_UNANSWERED; COMMITMENT_PENDING and
+ * COMMITMENT_FAILED when all has been stored
+ */
 export async function deliver(
   parts: InboundParts,
   id: EnvelopeId,
@@ -42,6 +54,7 @@ export async function deliver(
     const pacs = parts.pacs.get(pacsName);
     if (pacs === undefined)
       throw new GatewayError('PACS_REFUSED', `there is no PACS ${pacsName} in the config`);
+    if (pacs.paused) throw paused(pacs);
     await deliverTo(parts, pacs, reception, signal);
   }
   await settle(parts, id);
@@ -69,6 +82,13 @@ export async function settle(parts: InboundParts, id: EnvelopeId): Promise<void>
   await enqueueNext(parts, settled);
 }
 
+/** Costs no attempt: it is our own config that says so, and the next start may say otherwise. */
+function paused({ name }: Pacs): GatewayError {
+  return new GatewayError('PACS_PAUSED', `sending to ${name} is paused in the config`, {
+    facts: { retryAfterMs: PAUSED_LOOK_AGAIN_MS },
+  });
+}
+
 function journalOf(parts: InboundParts, id: EnvelopeId, pacsName: string): string {
   return parts.receptions.documentPath(id, `outcomes-${pacsName}.jsonl`);
 }
@@ -86,6 +106,7 @@ async function deliverTo(
   let busy: GatewayError | undefined;
   let unanswered: GatewayError | undefined;
   let shownAtMs = parts.clock.now();
+  const journal = new OutcomeJournal(journalOf(parts, id, pacs.name));
 
   const note = async (outcome: StoreOutcome) => {
     if (outcome.result === 'unanswered') {
@@ -97,24 +118,47 @@ async function deliverTo(
       busy ??= outcome.error;
       return;
     }
-    const entry = toJournal(outcome, outcome.result);
+    const entry = { ...toJournal(outcome, outcome.result), ...converter?.outcomeOf(outcome) };
     outcomes.set(entry.sopInstanceUid, entry);
-    await appendJournal(journalOf(parts, id, pacs.name), [entry]);
+    await journal.note(entry);
     if (parts.clock.now() - shownAtMs < PROGRESS_EVERY_MS) return;
     shownAtMs = parts.clock.now();
+    await journal.flush();
     await show(parts, id, pacs.name, summary(all, outcomes, 'pending'));
   };
 
-  await storeInstances({
-    pacs,
-    callingAe: pacs.callingAe,
-    instances: todo.map((instance) => outgoing(join(parts.layout.openedOf(id), instance.file), instance)),
-    signal,
-    onOutcome: note,
-    log: parts.log,
-  });
+  const converter = pacs.transcode
+    ? openConverter(parts, id, todo, parts.log.child({ reception: id, pacs: pacs.name }))
+    : undefined;
+  try {
+    const connect = parts.connectorTo(pacs);
+    const folder = parts.layout.openedOf(id);
+    await storeInstances({
+      pacs,
+      callingAe: pacs.callingAe,
+      instances: todo.map((instance) => outgoing(folder, instance, pacs)),
+      ...(parts.pool === undefined ? {} : { pool: parts.pool }),
+      ...(converter === undefined ? {} : { convert: converter.convert }),
+      ...(connect === undefined ? {} : { connect }),
+      signal,
+      onOutcome: note,
+      log: parts.log,
+    });
+  } finally {
+    await journal.flush();
+    await converter?.close();
+  }
   const failure = busy ?? unanswered;
-  const end = summary(all, outcomes, failure === undefined ? undefined : 'pending');
+  const unconverted = converter?.failure();
+  const end = {
+    ...summary(all, outcomes, failure === undefined ? undefined : 'pending'),
+    ...(unconverted === undefined ? {} : { lastError: lastErrorOf(unconverted, parts.clock.now()) }),
+  };
+  if (end.state === 'stored') {
+    await show(parts, id, pacs.name, { ...end, state: 'pending' });
+    const uncommitted = uncommittedOf(parts, id, pacs.name, all, outcomes);
+    if (!(await commitStored(parts, id, pacs, uncommitted, signal))) return;
+  }
   await show(parts, id, pacs.name, end);
   parts.log.info({
     event: 'study.delivered',
@@ -126,12 +170,44 @@ async function deliverTo(
   if (failure !== undefined) throw failure;
 }
 
+/** The journal of outcomes, as far as commitment goes. */
+function uncommittedOf(
+  parts: InboundParts,
+  id: EnvelopeId,
+  pacsName: string,
+  all: readonly OpenedInstance[],
+  outcomes: Map<string, JournalledOutcome>,
+): Uncommitted {
+  return {
+    list: () => all.filter(({ sopInstanceUid }) => outcomes.get(sopInstanceUid)?.committed !== true),
+    async note(committed, failed) {
+      const entries = [
+        ...committed.flatMap(({ sopInstanceUid }) => {
+          const outcome = outcomes.get(sopInstanceUid);
+          return outcome === undefined ? [] : [{ ...outcome, committed: true } as const];
+        }),
+        ...failed.map(
+          ({ sopInstanceUid }) => ({ sopInstanceUid, result: 'refused', code: 'COMMITMENT_FAILED' }) as const,
+        ),
+      ];
+      for (const entry of entries) outcomes.set(entry.sopInstanceUid, entry);
+      await appendJournal(journalOf(parts, id, pacsName), entries);
+      await show(parts, id, pacsName, summary(all, outcomes, 'pending'));
+    },
+  };
+}
+
 async function show(parts: InboundParts, id: EnvelopeId, name: string, outcome: PacsOutcome): Promise<void> {
   await parts.receptions.update(id, (record) =>
     record.progress === 'verified'
       ? advanceReception(record, { type: 'pacs', name, outcome }, parts.clock.now())
       : record,
   );
+}
+
+/** It is of the delivery as a whole; the operator sees it beside the count of what was refused. */
+function lastErrorOf({ code, message }: GatewayError, atMs: number): NonNullable<PacsOutcome['lastError']> {
+  return { code, message, stage: 'deliver', atMs, attempt: 1 };
 }
 
 /** @param state known beforehand; else it follows from the counts */
@@ -143,7 +219,13 @@ function summary(
   const own = all.map((instance) => outcomes.get(instance.sopInstanceUid));
   const storedCount = own.filter(isThere).length;
   const refusedCount = own.filter((outcome) => outcome?.result === 'refused').length;
-  return { state: state ?? (storedCount === all.length ? 'stored' : 'refused'), storedCount, refusedCount };
+  const convertedCount = own.filter((outcome) => isThere(outcome) && outcome?.converted !== undefined).length;
+  return {
+    state: state ?? (storedCount === all.length ? 'stored' : 'refused'),
+    storedCount,
+    refusedCount,
+    ...(convertedCount === 0 ? {} : { convertedCount }),
+  };
 }
 
 function isThere(outcome: JournalledOutcome | undefined): boolean {
@@ -160,12 +242,15 @@ function toJournal(outcome: StoreOutcome, result: JournalledOutcome['result']): 
   };
 }
 
-function outgoing(path: string, instance: OpenedInstance): OutgoingInstance {
+function outgoing(folder: string, instance: OpenedInstance, pacs: Pacs): OutgoingInstance {
+  const path = join(folder, instance.file);
+  const { sendingAe } = instance;
   return {
+    ...(pacs.passCallingAe && sendingAe !== undefined ? { callingAe: sendingAe } : {}),
     sopClassUid: instance.sopClassUid,
     sopInstanceUid: instance.sopInstanceUid,
     transferSyntaxUid: instance.transferSyntaxUid,
     sizeBytes: instance.dataSetBytes,
-    open: () => readBytesFrom(path, instance.dataSetOffset),
+    open: (into) => readPieces(path, instance.dataSetOffset, into),
   };
 }

@@ -59,7 +59,8 @@ export async function giveUpReception(
   error: GatewayError,
 ): Promise<void> {
   const parked = parking(parts, step, error);
-  if (step.stage === 'deliver' && step.pacs !== undefined) {
+  // The PACS has all of it, and refuses nothing: it has only not said yet that it keeps it.
+  if (step.stage === 'deliver' && step.pacs !== undefined && error.code !== 'COMMITMENT_PENDING') {
     await refuseByPacs(parts, step.pacs, id, parked);
   } else if ((step.stage === 'open' || step.stage === 'verify') && ENVELOPE_FAILURES.has(error.code)) {
     await quarantine(parts, id, parked);

@@ -14,6 +14,7 @@ import {
 } from '../dicom/instance-head.js';
 import { foreignPreamble, PREAMBLE_BYTES } from '../dicom/preamble.js';
 import { TAGS } from '../dicom/tags.js';
+import { type AeTitle, isAeTitle } from '../domain/ae-title.js';
 import { parseUid, type Uid } from '../domain/uid.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { isErrno } from '../spool/atomic.js';
@@ -29,6 +30,8 @@ export interface OpenedInstance {
   readonly transferSyntaxUid: Uid;
   readonly dataSetOffset: number;
   readonly dataSetBytes: number;
+  /** Who sent it, as its file says; absent where it does not say, or says what is no AE title. */
+  readonly sendingAe?: AeTitle;
   /** Its first 128 bytes were a foreign preamble, and are zeros now. */
   readonly preambleBlanked?: true;
 }
@@ -89,6 +92,7 @@ async function inspectInstance(
       transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
       dataSetOffset: meta.dataSetOffset,
       dataSetBytes,
+      ...(meta.sendingAe !== undefined && isAeTitle(meta.sendingAe) ? { sendingAe: meta.sendingAe } : {}),
       ...(isForeign ? { preambleBlanked: true } : {}),
       studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
       modality: header.string(TAGS.Modality) ?? '',

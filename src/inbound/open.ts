@@ -3,9 +3,7 @@
  * time, by a timestamp that they cover; only then decrypts, and proves every byte. What lies in staging meanwhile is read
  * by nobody. Commit point: the record says `opened`.
  */
-import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
@@ -14,7 +12,7 @@ import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder
 import { announcementsOf } from '../jmix/extensions.js';
 import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
-import { STAGED_AHEAD_BYTES } from '../jmix/payload-staging.js';
+import { stagedIn } from '../jmix/payload-staging.js';
 import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
@@ -126,7 +124,6 @@ async function openInto(
   trust: Trust,
   signal: AbortSignal,
 ): Promise<OpenedEnvelope> {
-  const folders = new Set<string>();
   return openEnvelope({
     source,
     recipientKeys: parts.keys.decryption,
@@ -135,16 +132,7 @@ async function openInto(
     age: parts.age,
     limits: { maxEntries: MAX_ENTRIES, maxBytes: parts.maxEnvelopeBytes },
     signal,
-    async stage(name) {
-      // The name has passed the payload's rules: relative, plain, no dots.
-      const path = join(staging, name);
-      const folder = dirname(path);
-      if (!folders.has(folder)) {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        folders.add(folder);
-      }
-      return createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
-    },
+    ...stagedIn(staging),
   }).catch(async (error: unknown) => {
     throw await tellRevoked(error, source, parts.keys.revoked);
   });

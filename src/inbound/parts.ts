@@ -1,6 +1,11 @@
 /** What the receiving side's steps are made of; compose builds it once per process. */
 import type { KeyObject } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Transcoder } from '../dicom/transcoder.js';
+import type { ScuPool } from '../dimse/scu-pool.js';
+import type { AeAddress } from '../domain/ae-title.js';
 import type { Clock } from '../domain/clock.js';
+import type { CommitmentTransaction } from '../domain/commitment-transaction.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs, Peer } from '../domain/peer.js';
 import { type DueStep, nextReceptionSteps, type Reception } from '../domain/reception.js';
@@ -20,10 +25,18 @@ export interface InboundParts {
   readonly keys: SiteKeys;
   readonly layout: Layout;
   readonly receptions: RecordStore<Reception>;
+  /** What the PACS were asked to commit to. */
+  readonly transactions: RecordStore<CommitmentTransaction>;
   readonly peers: ReadonlyMap<string, Peer>;
   readonly keyNews: KeyNews;
   readonly openpgp: Openpgp;
   readonly pacs: ReadonlyMap<string, Pacs>;
+  /** How a PACS is connected to; undefined for plain DICOM. */
+  connectorTo(remote: { readonly tls: boolean }): ((to: AeAddress) => Socket) | undefined;
+  /** Associations to PACS that are kept open from one study to the next; they are opened and released without it. */
+  readonly pool?: ScuPool;
+  /** Converts what a PACS does not take as it is. */
+  readonly transcoder: Transcoder;
   readonly maxEnvelopeBytes: number;
   readonly age: AgeLimits;
   /** What becomes of an instance whose preamble is neither zeros nor TIFF. */
@@ -39,6 +52,8 @@ export interface InboundParts {
   admission(): Promise<GatewayError | undefined>;
   /** Puts a step on its queue; harmless when it is there already. @throws REDIS_UNAVAILABLE */
   enqueue(step: DueStep, id: EnvelopeId): Promise<void>;
+  /** The same, and at once, when it waits for a later time. @throws REDIS_UNAVAILABLE */
+  hurry(step: DueStep, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }

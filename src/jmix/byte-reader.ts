@@ -1,14 +1,14 @@
 /**
- * Reads exact numbers of bytes from a stream that comes in chunks of any size. Never copies what lies in one chunk, and
- * leaves the source open when its reader stops early, so that the rest can still be drained.
+ * Reads exact numbers of bytes from a stream that comes in chunks of any size. Copies only what is asked for in one piece,
+ * and leaves the source open when its reader stops early, so that the rest can still be drained.
  */
 
 export interface ByteReader {
   /** Bytes given out so far. */
   readonly offset: number;
-  /** The next `sizeBytes` bytes in one piece, or fewer at the end of the source; for small numbers only. */
+  /** The next `sizeBytes` bytes, or fewer at the end of the source, to be kept; for small numbers only. */
   read(sizeBytes: number): Promise<Buffer>;
-  /** The next piece as it came, at most `maxBytes` long; undefined at the end of the source. */
+  /** The next piece as it came, and as long as it stays there, at most `maxBytes` long; undefined at the end of the source. */
   readSome(maxBytes: number): Promise<Buffer | undefined>;
 }
 
@@ -39,7 +39,8 @@ export function createByteReader(source: AsyncIterator<Buffer, unknown, undefine
       while (missing > 0) {
         const piece = await readSome(missing);
         if (piece === undefined) break;
-        pieces.push(piece);
+        // A copy, because a source may use its memory again, and the next piece may be needed for this.
+        pieces.push(Buffer.from(piece));
         missing -= piece.length;
       }
       return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);

@@ -7,12 +7,18 @@ import { createHash, type Hash, type KeyObject } from 'node:crypto';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { type CandidateKey, findPayloadKey } from './candidate-key.js';
 import type { WrappedContentKey } from './content-key.js';
+import { decryptBeside } from './decrypt-payload.js';
 import { JS, type PayloadHashRule, RS } from './dialect.js';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import type { SealedPayload } from './envelope-folder.js';
 import { decryptPayload, decryptRange, GCM_MAX_BYTES } from './payload-cipher.js';
 import { createTreeConcatHash, inPathOrder } from './payload-hash.js';
-import { createPayloadStaging, type PayloadStaging, type StagingTarget } from './payload-staging.js';
+import {
+  copiesBodies,
+  createPayloadStaging,
+  type PayloadStaging,
+  type StagingTarget,
+} from './payload-staging.js';
 import { readTar } from './tar-reader.js';
 
 export interface SealedOpening extends StagingTarget {
@@ -60,11 +66,10 @@ export async function openSealedPayload(opening: SealedOpening): Promise<OpenedP
     );
   }
   const candidate = await findPayloadKey(payload, parameters, opening.recipientKeys, opening.contentKey);
-  const ciphertextHash = createHash('sha256');
   const tarHash = candidate.hkdfInfo === RS.hkdfInfo ? createHash('sha256') : undefined;
   const staging = createPayloadStaging(opening);
-  const ranges = await stageTar(opening, candidate, staging, { ciphertextHash, tarHash });
-  const digests = { ciphertext: ciphertextHash.digest('hex'), tar: tarHash?.digest('hex') };
+  const { ranges, ciphertextSha256 } = await stageTar(opening, candidate, staging, tarHash);
+  const digests = { ciphertext: ciphertextSha256, tar: tarHash?.digest('hex') };
   const payloadHashRule =
     opening.payloadHash === undefined
       ? undefined
@@ -77,34 +82,54 @@ async function stageTar(
   opening: SealedOpening,
   candidate: CandidateKey,
   staging: PayloadStaging,
-  hashes: { readonly ciphertextHash: Hash; readonly tarHash: Hash | undefined },
-): Promise<readonly TarRange[]> {
-  const { payload, parameters } = opening;
+  tarHash: Hash | undefined,
+): Promise<{ readonly ranges: readonly TarRange[]; readonly ciphertextSha256: string }> {
+  const { payload } = opening;
   const sealed = payload.open()[Symbol.asyncIterator]();
   let read = 0;
   const ciphertext = async function* (): AsyncGenerator<Buffer, void, undefined> {
     for await (const chunk of { [Symbol.asyncIterator]: () => sealed }) {
       opening.signal?.throwIfAborted();
-      hashes.ciphertextHash.update(chunk);
       read += chunk.length;
       yield chunk;
       opening.onProgress?.(read);
     }
   };
-  const plaintext = decryptPayload(ciphertext(), candidate.key, parameters);
-  const tar = hashes.tarHash === undefined ? plaintext : hashed(plaintext, hashes.tarHash);
+  let ciphertextSha256 = '';
+  const plaintext = decrypt(opening, candidate, ciphertext(), (sha256) => {
+    ciphertextSha256 = sha256;
+  });
+  const tar = tarHash === undefined ? plaintext : hashed(plaintext, tarHash);
   try {
     const ranges = await stageEntries(opening, tar, staging);
     await staging.settle();
-    return ranges;
+    return { ranges, ciphertextSha256 };
   } catch (error) {
     // The caller clears the staging next: nothing may still be on its way there.
-    await staging.abandon().catch(() => undefined);
+    await staging.abandon();
     if (isGatewayError(error) && ARCHIVE_CODES.includes(error.code)) await drain(tar);
     throw error;
   } finally {
+    await plaintext.return();
     await sealed.return?.();
   }
+}
+
+/** By another thread where the staging can do with what it gives. */
+function decrypt(
+  opening: SealedOpening,
+  { key }: CandidateKey,
+  ciphertext: AsyncGenerator<Buffer, void, undefined>,
+  noteHash: (sha256: string) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { parameters } = opening;
+  if (copiesBodies(opening)) return decryptBeside(ciphertext, key, parameters, noteHash);
+  const hash = createHash('sha256');
+  const hashedCiphertext = async function* (): AsyncGenerator<Buffer, void, undefined> {
+    yield* hashed(ciphertext, hash);
+    noteHash(hash.digest('hex'));
+  };
+  return decryptPayload(hashedCiphertext(), key, parameters);
 }
 
 async function stageEntries(

@@ -18,6 +18,20 @@ export interface PayloadFile {
   readonly sizeBytes: number;
   /** The bytes, from the start; called once. */
   open(): AsyncIterable<Buffer>;
+  /** Where the same bytes lie on a disk; where it says so, they may be read from there instead, by another thread. */
+  readonly stored?: StoredFile;
+}
+
+export interface StoredFile {
+  readonly path: string;
+  /** What its bytes from `offset` on must be. */
+  readonly proof?: { readonly offset: number; readonly sha256: string };
+}
+
+/** A file whose hash somebody else takes while it passes. */
+export interface HashedFile extends PayloadTarFile {
+  /** SHA-256, lower hex; known when the file is through. */
+  sha256(): string;
 }
 
 export interface PayloadContents {
@@ -47,12 +61,12 @@ export function assertPayloadFiles(files: readonly PayloadFile[], metadata: Jmix
 
 /** @param metadata the bytes of metadata.json */
 export function payloadContents(
-  given: readonly PayloadFile[],
+  given: readonly (PayloadFile | HashedFile)[],
   metadata: Buffer,
   dialect: Dialect,
 ): PayloadContents {
   const hashes = new Map<string, string>();
-  const hashed = (file: PayloadTarFile): PayloadTarFile => {
+  const hashed = (file: PayloadTarFile | HashedFile): PayloadTarFile => {
     const { name, sizeBytes } = file;
     return { name, sizeBytes, open: () => hashing(file, hashes) };
   };
@@ -87,9 +101,14 @@ function entryOf({ name, sizeBytes }: PayloadTarFile, hashes: ReadonlyMap<string
 
 /** The file's bytes; its hash stands in `hashes` when they are through. */
 async function* hashing(
-  file: PayloadTarFile,
+  file: PayloadTarFile | HashedFile,
   hashes: Map<string, string>,
 ): AsyncGenerator<Buffer, void, undefined> {
+  if ('sha256' in file) {
+    yield* file.open();
+    hashes.set(file.name, file.sha256());
+    return;
+  }
   const hash = createHash('sha256');
   for await (const chunk of file.open()) {
     hash.update(chunk);

@@ -5,7 +5,7 @@
  * The last two need no more than a plain hash in the stream; for opening they stand in open-sealed.ts.
  */
 import { createHash } from 'node:crypto';
-import type { Dialect, SealedPayloadHashRule } from './dialect.js';
+import type { Dialect } from './dialect.js';
 import { sha256Hex } from './digest.js';
 import type { FileEntry } from './files-list.js';
 
@@ -15,11 +15,15 @@ export function inPathOrder<T>(
   nameOf: (item: T) => string,
   order: Dialect['pathOrder'],
 ): T[] {
-  return [...items].sort((a, b) => {
-    const [left, right] = [nameOf(a), nameOf(b)];
-    if (order === 'bytes') return Buffer.compare(Buffer.from(left), Buffer.from(right));
-    return left < right ? -1 : left > right ? 1 : 0;
-  });
+  if (order === 'utf16') {
+    return [...items].sort((a, b) => {
+      const [left, right] = [nameOf(a), nameOf(b)];
+      return left < right ? -1 : left > right ? 1 : 0;
+    });
+  }
+  // Each name's bytes are taken once: there may be hundreds of thousands.
+  const keyed = items.map((item) => ({ item, key: Buffer.from(nameOf(item)) }));
+  return keyed.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ item }) => item);
 }
 
 /** `dir:<path>\n` for a folder, `file:<path>:<size>:<sha256>\n` for a file, sorted by path; 64 digits of lower hex. */
@@ -55,32 +59,3 @@ export function createTreeConcatHash(): TreeConcatHash {
     finish: () => hash.digest('hex'),
   };
 }
-
-/** Takes a sealed payload's hash while it passes. Each rule looks at one of the three, and lets the others go by. */
-export interface SealingHash {
-  /** The next file's name, then its bytes; files must come in path order. */
-  beginFile(name: string): void;
-  updateFile(chunk: Buffer): void;
-  /** Before encryption. */
-  updateTar(chunk: Buffer): void;
-  updateCiphertext(chunk: Buffer): void;
-  /** 64 digits of lower hex. */
-  finish(): string;
-}
-
-/** For one payload. */
-export function createSealingHash(rule: SealedPayloadHashRule): SealingHash {
-  if (rule === 'tree-concat') {
-    const tree = createTreeConcatHash();
-    return { ...UNHASHED, beginFile: tree.begin, updateFile: tree.update, finish: tree.finish };
-  }
-  const hash = createHash('sha256');
-  const update = (chunk: Buffer): void => void hash.update(chunk);
-  const finish = (): string => hash.digest('hex');
-  return rule === 'sha256-tar'
-    ? { ...UNHASHED, updateTar: update, finish }
-    : { ...UNHASHED, updateCiphertext: update, finish };
-}
-
-const ignore = (): void => undefined;
-const UNHASHED = { beginFile: ignore, updateFile: ignore, updateTar: ignore, updateCiphertext: ignore };

@@ -2,14 +2,17 @@
  * Hands a payload's files to the caller's staging as they come out, with hash, name check and limits, and keeps the two
  * documents that are read afterwards. Nothing staged may be believed before the whole envelope has been checked.
  */
-import { createHash } from 'node:crypto';
-import type { Writable } from 'node:stream';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable, type Writable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
-import { sha256Hex } from './digest.js';
 import { FILES_LIST, type FileEntry } from './files-list.js';
+import { createFolderPlace } from './folder-place.js';
 import { METADATA_FILE, METADATA_MAX_BYTES } from './metadata.js';
 import { isPayloadFileName, isPayloadFolderName } from './payload-tar.js';
-import { pipeInto, writeInto } from './pipe-into.js';
+import { HAS_SECOND_PROCESSOR } from './payload-thread.js';
+import { createSinkPlace, STAGED_AHEAD_BYTES, type StagingPlace } from './sink-place.js';
 
 export interface PayloadLimits {
   /** Files and folders together. */
@@ -24,23 +27,14 @@ export interface PayloadLimits {
 const INSPECTED_BYTES = 64 * 1024;
 const INSTANCES = 'dicom/';
 
-/** What a sink for a staged file should take before it asks for patience: pieces come in some 256 KiB. */
-export const STAGED_AHEAD_BYTES = 1024 * 1024;
-
 const DEFAULT_MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
-
-/** What costs less to be written at once than a stream does; payloads may be hundreds of thousands of such files. */
-const SMALL_FILE_BYTES = 64 * 1024;
-
-const NOTHING = Buffer.alloc(0);
-
-/** Files that may be on their way to the disk at once: closing and syncing one must not hold up the next. */
-const MAX_UNSETTLED_FILES = 8;
 
 export interface StagingTarget {
   readonly limits: PayloadLimits;
   /** The caller's place for one file; the name is payload-relative and safe. */
   stage(name: string, sizeBytes: number): Promise<Writable>;
+  /** Where `stage` puts every file, below its name: another thread may put it there instead. See `stagedIn`. */
+  readonly folder?: string;
   /**
    * What is wrong with an instance, by its name and its first bytes; may be asked of bytes that turn out not to be
    * authentic, so what it says is told only when everything else has verified.
@@ -51,7 +45,7 @@ export interface StagingTarget {
 }
 
 export interface PayloadStaging {
-  /** What has been staged so far, in order. */
+  /** What has been staged so far, in order; their hashes are there when it has settled. */
   readonly files: readonly FileEntry[];
   readonly folders: readonly string[];
   /** metadata.json and files.json, by name, when they were among the files. */
@@ -71,50 +65,47 @@ export interface PayloadStaging {
    * @throws what the first sink that failed threw
    */
   settle(): Promise<void>;
-  /** Waits for what is on its way, and stages nothing more. @throws as `settle` */
+  /** Waits for what is on its way, and stages nothing more. */
   abandon(): Promise<void>;
 }
 
+/** Whether pieces of a body may lie in memory that is used again when the next is asked for. */
+export function copiesBodies({ folder }: StagingTarget): boolean {
+  return HAS_SECOND_PROCESSOR && folder !== undefined;
+}
+
+/** Staging as files with mode 0600 in a folder that is there; folders in it, 0700, are made as needed. */
+export function stagedIn(folder: string): Required<Pick<StagingTarget, 'folder' | 'stage'>> {
+  const made = new Set<string>();
+  return {
+    folder,
+    async stage(name) {
+      // The name has passed the payload's rules: relative, plain, no dots.
+      const path = join(folder, name);
+      const parent = dirname(path);
+      if (!made.has(parent)) {
+        await mkdir(parent, { recursive: true, mode: 0o700 });
+        made.add(parent);
+      }
+      return createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: STAGED_AHEAD_BYTES });
+    },
+  };
+}
+
 export function createPayloadStaging(target: StagingTarget): PayloadStaging {
-  const files: FileEntry[] = [];
+  const files: StagedEntry[] = [];
   const folders: string[] = [];
   const documents = new Map<string, Buffer>();
   const maxDocumentBytes = target.limits.maxDocumentBytes ?? DEFAULT_MAX_DOCUMENT_BYTES;
-  const unsettled = new Set<Promise<void>>();
+  const place = placeFor(target);
   /** Still to be staged. */
-  const empty: string[] = [];
-  const failures: unknown[] = [];
+  const empty: StagedEntry[] = [];
   let problem: GatewayError | undefined;
 
-  const settleDownTo = async (count: number): Promise<void> => {
-    while (unsettled.size > count) await Promise.race(unsettled);
-    if (failures.length > 0) throw failures[0];
-  };
-
-  const noteUnsettled = (written: Promise<void>): void => {
-    const settled = written
-      .catch((error: unknown) => {
-        failures.push(error);
-      })
-      .finally(() => unsettled.delete(settled));
-    unsettled.add(settled);
-  };
-
-  const addSmallFile = async (
-    name: string,
-    sizeBytes: number,
-    body: AsyncIterable<Buffer>,
-  ): Promise<void> => {
-    const pieces: Buffer[] = [];
-    // Copied, because a source may use its buffer again.
-    if (sizeBytes > 0) for await (const piece of body) pieces.push(Buffer.from(piece));
-    const content = Buffer.concat(pieces);
-    files.push({ file: name, sha256: sha256Hex(content), sizeBytes });
-    if (name === METADATA_FILE || name === FILES_LIST) documents.set(name, content);
-    if (name.startsWith(INSTANCES)) problem ??= target.inspect?.(name, content);
-    if (sizeBytes === 0) empty.push(name);
-    else noteUnsettled(writeInto(content, await target.stage(name, sizeBytes), target.signal));
-  };
+  const put = (entry: StagedEntry, body: AsyncIterable<Buffer>): Promise<void> =>
+    place.put(entry.file, entry.sizeBytes, body, (sha256) => {
+      entry.sha256 = sha256;
+    });
 
   return {
     files,
@@ -127,46 +118,58 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
       if (!isPayloadFileName(name)) unsafe('a file lies where a payload must have none');
       const isDocument = name === METADATA_FILE || name === FILES_LIST;
       if (isDocument) assertDocumentFits(name, sizeBytes, maxDocumentBytes);
-      await settleDownTo(MAX_UNSETTLED_FILES - 1);
-      if (sizeBytes <= SMALL_FILE_BYTES) return addSmallFile(name, sizeBytes, body);
-      const hash = createHash('sha256');
-      const kept: Buffer[] = [];
+      const entry: StagedEntry = { file: name, sha256: '', sizeBytes };
+      files.push(entry);
       const inspect = name.startsWith(INSTANCES) && problem === undefined ? target.inspect : undefined;
-      const head: Buffer[] = [];
-      let headBytes = 0;
-      const { promise: bodyRead, resolve: noteBodyRead } = deferred();
-      const tee = async function* (): AsyncGenerator<Buffer, void, undefined> {
-        for await (const chunk of body) {
-          hash.update(chunk);
-          if (isDocument) kept.push(chunk);
-          if (inspect !== undefined && headBytes < INSPECTED_BYTES) {
-            head.push(chunk.subarray(0, INSPECTED_BYTES - headBytes));
-            headBytes += chunk.length;
-          }
-          yield chunk;
-        }
-        problem ??= inspect?.(name, Buffer.concat(head));
-        noteBodyRead();
-      };
-      const sink = await target.stage(name, sizeBytes);
-      const written = pipeInto(tee(), sink, target.signal);
-      noteUnsettled(written);
-      await Promise.race([bodyRead, written]);
-      files.push({ file: name, sha256: hash.digest('hex'), sizeBytes });
-      if (isDocument) documents.set(name, Buffer.concat(kept));
+      const head = createHead(isDocument ? sizeBytes : inspect === undefined ? 0 : INSPECTED_BYTES);
+      if (sizeBytes === 0) empty.push(entry);
+      else await put(entry, head.of(body));
+      if (isDocument) documents.set(name, head.bytes());
+      problem ??= inspect?.(name, head.bytes());
     },
     addFolder(name) {
       if (!isPayloadFolderName(name)) unsafe('a folder lies where a payload must have none');
       folders.push(name);
     },
     async settle() {
-      for (const name of empty.splice(0)) {
-        await settleDownTo(MAX_UNSETTLED_FILES - 1);
-        noteUnsettled(writeInto(NOTHING, await target.stage(name, 0), target.signal));
-      }
-      await settleDownTo(0);
+      for (const entry of empty.splice(0)) await put(entry, Readable.from([]));
+      await place.settle();
     },
-    abandon: () => settleDownTo(0),
+    abandon: () => place.abandon(),
+  };
+}
+
+/** Its hash is there when the staging has settled. */
+interface StagedEntry extends FileEntry {
+  sha256: string;
+}
+
+function placeFor(target: StagingTarget): StagingPlace {
+  return target.folder !== undefined && copiesBodies(target)
+    ? createFolderPlace(target.folder)
+    : createSinkPlace((name, sizeBytes) => target.stage(name, sizeBytes), target.signal);
+}
+
+/** Keeps up to `maxBytes` from the front of a body that passes. */
+function createHead(maxBytes: number) {
+  const pieces: Buffer[] = [];
+  let wanted = maxBytes;
+  return {
+    bytes: () => Buffer.concat(pieces),
+    of(body: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+      return maxBytes === 0 ? body : this.keeping(body);
+    },
+    async *keeping(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of body) {
+        if (wanted > 0) {
+          // Copied, because a source may use its memory again.
+          const piece = Buffer.from(chunk.subarray(0, wanted));
+          pieces.push(piece);
+          wanted -= piece.length;
+        }
+        yield chunk;
+      }
+    },
   };
 }
 
@@ -177,14 +180,6 @@ function assertDocumentFits(name: string, sizeBytes: number, maxDocumentBytes: n
     'ENVELOPE_TOO_LARGE',
     `a document of the payload is ${sizeBytes} bytes, at most ${maxBytes} bytes are read`,
   );
-}
-
-function deferred(): { readonly promise: Promise<void>; resolve(): void } {
-  let resolve = (): void => undefined;
-  const promise = new Promise<void>((settled) => {
-    resolve = settled;
-  });
-  return { promise, resolve };
 }
 
 function unsafe(message: string): never {

@@ -5,22 +5,22 @@
  * resumed, only repeated. Writes to the caller's sink only.
  */
 import { randomBytes } from 'node:crypto';
-import { Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Writable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
-import { inBlocks } from './blocks.js';
 import { classifyEnvelopeError } from './classify.js';
 import { wrapContentKey } from './content-key.js';
-import { DIALECT_OF, type Dialect, type DialectName } from './dialect.js';
+import { DIALECT_OF, type Dialect, type DialectName, type SealedPayloadHashRule } from './dialect.js';
 import { formatPayloadHash } from './digest.js';
+import { encryptPayload, type Hashed } from './encrypt-payload.js';
 import { type EncryptionParameters, IV_BYTES } from './encryption-parameters.js';
 import { agreeSealingKey } from './key-agreement.js';
 import { formatMetadata } from './metadata.js';
-import { createEncryptor, GCM_MAX_BYTES } from './payload-cipher.js';
+import { GCM_MAX_BYTES } from './payload-cipher.js';
 import { assertPayloadFiles, type PayloadFile, payloadContents } from './payload-files.js';
-import { createSealingHash, type SealingHash } from './payload-hash.js';
-import { type PayloadTarFile, payloadTarSize, writePayloadTar } from './payload-tar.js';
+import { createTreeConcatHash, type TreeConcatHash } from './payload-hash.js';
+import { inPayloadOrder, type PayloadTarFile, payloadTarSize, writePayloadTar } from './payload-tar.js';
 import { destroyed } from './pipe-into.js';
+import { readAhead } from './read-ahead.js';
 import { firstRecipient, type Recipient } from './recipients.js';
 import {
   assertManifest,
@@ -38,7 +38,10 @@ export interface SealRequest extends EnvelopeContents {
   readonly files: readonly PayloadFile[];
   /** `canon` by default. */
   readonly dialect?: DialectName;
-  /** Takes the sealed file, which its dialect names; is ended on success, destroyed on failure. */
+  /**
+   * Takes the sealed file, which its dialect names; is ended on success, destroyed on failure. What it is given is
+   * overwritten once it has called back that it was written: a sink that keeps it must copy it.
+   */
   readonly payloadSink: Writable;
   readonly signal?: AbortSignal;
   /** Called with the bytes sealed so far. */
@@ -48,9 +51,6 @@ export interface SealRequest extends EnvelopeContents {
 export interface SealedEnvelope extends SignedEnvelope {
   readonly payloadSizeBytes: number;
 }
-
-/** Blocks that wait to be encrypted; one more is being read, and one encrypted. */
-const READ_AHEAD_PIECES = 8;
 
 /**
  * @throws METADATA_INVALID, MANIFEST_INVALID when what the caller gave does not make valid documents, or the dialect does
@@ -72,8 +72,9 @@ async function seal(request: SealRequest, dialect: Dialect): Promise<SealedEnvel
   const receivers = request.recipients.map(({ entity }) => entity);
   assertManifest(request, receivers, dialect);
   assertPayloadFiles(request.files, request.metadata);
+  const ahead = readAhead(inPayloadOrder(request.files, dialect.pathOrder));
   const metadata = formatMetadata(request.metadata, request.id, request.createdAtMs, dialect);
-  const contents = payloadContents(request.files, metadata, dialect);
+  const contents = payloadContents(ahead.files, metadata, dialect);
   const payloadSizeBytes = payloadTarSize(contents.files);
   if (payloadSizeBytes > GCM_MAX_BYTES) {
     throw new GatewayError(
@@ -84,7 +85,9 @@ async function seal(request: SealRequest, dialect: Dialect): Promise<SealedEnvel
 
   const { key, ephemeralPublicKey } = agreeSealingKey(first.key, dialect.hkdfInfo);
   const iv = randomBytes(IV_BYTES);
-  const { authTag, payloadHash } = await encryptInto(request, contents.files, key, iv, dialect);
+  const { authTag, payloadHash } = await encryptInto(request, contents.files, key, iv, dialect).finally(() =>
+    ahead.end(),
+  );
   const encryption = { ephemeralPublicKey, iv, authTag };
   const facts = {
     receivers,
@@ -102,42 +105,41 @@ async function seal(request: SealRequest, dialect: Dialect): Promise<SealedEnvel
 
 /** The one pass over the files; ends the sink. */
 async function encryptInto(
-  { payloadSink, signal, onProgress }: SealRequest,
+  { payloadSink: sink, signal, onProgress }: SealRequest,
   files: readonly PayloadTarFile[],
   key: Buffer,
   iv: Buffer,
-  dialect: Dialect,
+  { sealedPayloadHash, tarRoot }: Dialect,
 ): Promise<{ readonly authTag: Buffer; readonly payloadHash: string }> {
-  const hasher = createSealingHash(dialect.sealedPayloadHash);
-  const encryptor = createEncryptor(key, iv);
-  let sealed = 0;
-  const encrypt = async function* (tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-    for await (const plain of tar) {
-      hasher.updateTar(plain);
-      const chunk = encryptor.encrypt(plain);
-      hasher.updateCiphertext(chunk);
-      sealed += chunk.length;
-      yield chunk;
-      onProgress?.(sealed);
-    }
-  };
-  const watchedFiles = files.map((file) => watched(file, hasher));
-  // The stream in front reads ahead, so that the next files are opened while these bytes are encrypted.
-  const tar = Readable.from(inBlocks(writePayloadTar(watchedFiles, dialect.tarRoot), READ_AHEAD_PIECES + 2), {
-    highWaterMark: READ_AHEAD_PIECES,
+  const tree = sealedPayloadHash === 'tree-concat' ? createTreeConcatHash() : undefined;
+  const watchedFiles = tree === undefined ? files : files.map((file) => watched(file, tree));
+  const { authTag, sha256 } = await encryptPayload({
+    tar: writePayloadTar(watchedFiles, tarRoot),
+    key,
+    iv,
+    hashed: HASHED_BY[sealedPayloadHash],
+    sink,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
   });
-  await pipeline(tar, encrypt, payloadSink, signal === undefined ? {} : { signal });
-  return { authTag: encryptor.finish(), payloadHash: formatPayloadHash(hasher.finish()) };
+  return { authTag, payloadHash: formatPayloadHash(tree?.finish() ?? sha256) };
 }
 
+/** What a payload's hash takes of the stream; `tree-concat` needs the files. */
+const HASHED_BY: Readonly<Record<SealedPayloadHashRule, Hashed>> = {
+  'sha256-ciphertext': 'ciphertext',
+  'sha256-tar': 'tar',
+  'tree-concat': 'nothing',
+};
+
 /** The same file, whose bytes pass by the payload's hash. */
-function watched(file: PayloadTarFile, hasher: SealingHash): PayloadTarFile {
+function watched(file: PayloadTarFile, tree: TreeConcatHash): PayloadTarFile {
   return {
     ...file,
     open: async function* () {
-      hasher.beginFile(file.name);
+      tree.begin(file.name);
       for await (const chunk of file.open()) {
-        hasher.updateFile(chunk);
+        tree.update(chunk);
         yield chunk;
       }
     },

@@ -21,6 +21,8 @@ export interface IntakeParts {
   readonly feeding: Feeding;
   readonly clock: Clock;
   readonly log: Log;
+  /** Why nothing is taken just now: asked before anything of an instance is staged. */
+  readonly refusal?: () => GatewayError | undefined;
   /** Told after each commit, with the study's key. */
   readonly arrived: (studyKey: string) => void;
 }
@@ -45,11 +47,13 @@ export function createIntake(parts: IntakeParts): StoreHandler {
 }
 
 async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Promise<StoreSession> {
+  const refusal = parts.refusal?.();
+  if (refusal !== undefined) throw refusal;
   const sopInstanceUid = parseUid(incoming.sopInstanceUid, 'Affected SOP Instance UID');
   const sopClassUid = parseUid(incoming.sopClassUid, 'Affected SOP Class UID');
   const transferSyntaxUid = parseUid(incoming.transferSyntaxUid, 'Transfer Syntax UID');
   const { callingAe, calledAe } = incoming.association;
-  const staged = await parts.studies.stage(
+  const staged = await parts.studies.stageNext(
     formatFileMeta({
       sopClassUid,
       sopInstanceUid,
@@ -121,9 +125,11 @@ interface Identity {
 
 /** @throws DATASET_UNREADABLE when one of the four UIDs is missing or none */
 async function readIdentity(staged: StagedFile, head: Buffer, transferSyntaxUid: string): Promise<Identity> {
-  const header =
-    readHeaderFromHead(head, transferSyntaxUid, WANTED) ??
-    (await readInstanceFile(staged.path, WANTED)).header;
+  let header = readHeaderFromHead(head, transferSyntaxUid, WANTED);
+  if (header === undefined) {
+    await staged.flush();
+    header = (await readInstanceFile(staged.path, WANTED)).header;
+  }
   const uid = (keyword: keyof typeof TAGS & string) => {
     const text = header.string(TAGS[keyword]);
     if (text === undefined || text === '') {

@@ -107,6 +107,7 @@ async function instanceFile(
     name: `dicom/${instance.sopInstanceUid}.dcm`,
     sizeBytes: meta.dataSetOffset + dataSetBytes,
     open: () => proved(path, meta.dataSetOffset, instance.sha256, 'instance', into),
+    stored: { path, proof: { offset: meta.dataSetOffset, sha256: instance.sha256 } },
   };
 }
 
@@ -115,7 +116,12 @@ async function attachmentFile(path: string, { name, sizeBytes, sha256 }: Attachm
     throw isErrno(error, 'ENOENT') ? corrupt('attachment') : error;
   });
   if (size !== sizeBytes) throw corrupt('attachment');
-  return { name, sizeBytes, open: () => proved(path, 0, sha256, 'attachment') };
+  return {
+    name,
+    sizeBytes,
+    open: () => proved(path, 0, sha256, 'attachment'),
+    stored: { path, proof: { offset: 0, sha256 } },
+  };
 }
 
 /** The file's bytes; fails at the end if those from `offset` on are not the ones that were acknowledged. */

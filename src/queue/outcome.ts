@@ -6,10 +6,11 @@
  * |---|---|
  * | transient, ambiguous | tried again after a growing wait; each step starts with a probe or is idempotent |
  * | the same, with the fact `retryAfterMs` | tried again after just that time; no attempt is used; for days |
- * | OUTSIDE_WINDOW with `retryAfterMs` | the same, without end; its patience counts from when the window opens |
+ * | OUTSIDE_WINDOW, PACS_PAUSED with `retryAfterMs` | the same, without end; patience counts from when it is tried again |
  * | permanent, fault | given up at once |
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
+import type { ErrorCode } from '../errors/codes.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { isJobData, type JobData } from './jobs.js';
 import { type StagePolicy, waitMs } from './policy.js';
@@ -17,6 +18,8 @@ import { attemptOf } from './processor.js';
 
 /** A peer may not put us off for longer than a day at a time. */
 const LONGEST_RETRY_AFTER_MS = 24 * 60 * 60 * 1_000;
+/** Our own config says when. */
+const BY_OWN_CONFIG: ReadonlySet<ErrorCode> = new Set(['OUTSIDE_WINDOW', 'PACS_PAUSED']);
 
 export type Outcome =
   /** Uses an attempt. */
@@ -54,8 +57,8 @@ export function outcomeOf(
   const retryAfterMs = error.facts['retryAfterMs'];
   if (typeof retryAfterMs === 'number' && retryAfterMs >= 0) {
     const atMs = nowMs + Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS);
-    // Our own config says when: a window that opens at weekends only is no peer that does not work.
-    if (error.code === 'OUTSIDE_WINDOW') return { type: 'postponed', error, atMs, patientSinceMs: atMs };
+    // A window that opens at weekends only, or a PACS that is paused, is no peer that does not work.
+    if (BY_OWN_CONFIG.has(error.code)) return { type: 'postponed', error, atMs, patientSinceMs: atMs };
     const outOfPatience = nowMs - patientSinceMs(job) >= policy.patienceMs;
     if (outOfPatience) return { type: 'given-up', error };
     return { type: 'postponed', error, atMs };

@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
+import { groupSync } from './group-sync.js';
 
 /** Errno values by which a disk says: no more. */
 const DISK_FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -23,34 +24,20 @@ export function classifyDiskError(error: unknown): GatewayError {
   return new GatewayError('SPOOL_WRITE_FAILED', text, { cause: error, facts: { errno } });
 }
 
-/** Syncs waiting for their turn, per folder: one running, at most one next, shared by all who come meanwhile. */
-const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
+/** Folders that are being synced. */
+const folderSyncs = new Map<string, { readonly sync: () => Promise<void>; callers: number }>();
 
-/**
- * Makes the entries of a folder durable. Many callers share one fsync: whoever comes while one is running waits for
- * the next, which covers everything renamed before it starts.
- */
-export function syncFolder(path: string): Promise<void> {
-  const current = folderSyncs.get(path);
-  if (current === undefined) {
-    const entry: { running: Promise<void>; next?: Promise<void> } = { running: fsyncFolder(path) };
-    folderSyncs.set(path, entry);
-    const settle = () => {
-      if (entry.next === undefined) folderSyncs.delete(path);
-    };
-    entry.running.then(settle, settle);
-    return entry.running;
+/** Makes the entries of a folder durable. Many callers share one fsync. */
+export async function syncFolder(path: string): Promise<void> {
+  const group = folderSyncs.get(path) ?? { sync: groupSync(() => fsyncFolder(path)), callers: 0 };
+  folderSyncs.set(path, group);
+  group.callers += 1;
+  try {
+    await group.sync();
+  } finally {
+    group.callers -= 1;
+    if (group.callers === 0) folderSyncs.delete(path);
   }
-  if (current.next === undefined) {
-    const next = current.running
-      .catch(() => undefined)
-      .then(() => {
-        folderSyncs.delete(path);
-        return syncFolder(path);
-      });
-    current.next = next;
-  }
-  return current.next;
 }
 
 async function fsyncFolder(path: string): Promise<void> {

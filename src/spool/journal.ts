@@ -5,9 +5,14 @@
 import { appendFile, open, readFile } from 'node:fs/promises';
 import { isErrno } from './atomic.js';
 
+/** The lines of these entries. */
+export function formatJournal(entries: readonly unknown[]): Buffer {
+  return Buffer.from(`${entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`);
+}
+
 export async function appendJournal(path: string, entries: readonly unknown[]): Promise<void> {
   if (entries.length === 0) return;
-  await appendFile(path, `${entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`, { mode: 0o600 });
+  await appendFile(path, formatJournal(entries), { mode: 0o600 });
 }
 
 /** The same, on the disk before it returns. */
@@ -15,7 +20,7 @@ export async function appendJournalDurably(path: string, entries: readonly unkno
   if (entries.length === 0) return;
   const handle = await open(path, 'a', 0o600);
   try {
-    await handle.appendFile(`${entries.map((entry) => JSON.stringify(entry)).join('\n')}\n`);
+    await handle.appendFile(formatJournal(entries));
     await handle.datasync();
   } finally {
     await handle.close();

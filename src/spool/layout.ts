@@ -3,6 +3,7 @@
  * name shows whose study it is.
  *
  *     incoming/<random>.part          instances on their way in; wiped at start
+ *     ready/<random>.part             the same, opened ahead
  *     studies/<key>/                  study.json, journal.jsonl, freeze-<n>.json, <SOPInstanceUID>.dcm, extensions.json
  *     studies/<key>/attachments/      <SHA-256>.bin, and <hash of its name>.json for each name
  *     conflicts/<key>/                instances that came again with other bytes
@@ -19,6 +20,8 @@
  *     uploads/                        on their way in pieces; kept for the same reason
  *     held/<id>.JMIX/                 of a hub: waits for its receivers
  *     parcels/<id>/                   of a hub: <revision>.json
+ *     commitments/<id>/               what a modality asked: <revision>.json, references.json, failed.json
+ *     transactions/<id>/              what we asked of a PACS: <revision>.json, references.json, failed.json
  *     exchanges/<name>.json           how the last look into an inbox went
  *     scratch/                        half-written folders and archives; wiped at start
  *     trust/peers/<id>.<revision>.json  what was learned of a peer: by pairing, announcements, directory
@@ -33,6 +36,7 @@ import type { Uid } from '../domain/uid.js';
 export interface Layout {
   readonly dataDir: string;
   readonly incoming: string;
+  readonly ready: string;
   readonly studies: string;
   readonly conflicts: string;
   readonly deliveries: string;
@@ -48,6 +52,8 @@ export interface Layout {
   readonly uploads: string;
   readonly held: string;
   readonly parcels: string;
+  readonly commitments: string;
+  readonly transactions: string;
   readonly exchanges: string;
   readonly scratch: string;
   readonly keys: string;
@@ -77,6 +83,7 @@ export function createLayout(dataDir: string): Layout {
   return {
     dataDir,
     incoming: at('incoming'),
+    ready: at('ready'),
     studies: at('studies'),
     conflicts: at('conflicts'),
     deliveries: at('deliveries'),
@@ -92,6 +99,8 @@ export function createLayout(dataDir: string): Layout {
     uploads: at('uploads'),
     held: at('held'),
     parcels: at('parcels'),
+    commitments: at('commitments'),
+    transactions: at('transactions'),
     exchanges: at('exchanges'),
     scratch: at('scratch'),
     keys: at('keys'),
@@ -119,6 +128,7 @@ export function createLayout(dataDir: string): Layout {
 export function spoolFolders(layout: Layout): readonly string[] {
   return [
     layout.incoming,
+    layout.ready,
     layout.studies,
     layout.conflicts,
     layout.deliveries,
@@ -134,6 +144,8 @@ export function spoolFolders(layout: Layout): readonly string[] {
     layout.uploads,
     layout.held,
     layout.parcels,
+    layout.commitments,
+    layout.transactions,
     layout.exchanges,
     layout.scratch,
     layout.keys,

@@ -4,6 +4,14 @@ import type { Extensions } from '../domain/extensions.js';
 import type { ReceivedInstance } from '../domain/instance.js';
 import type { Freeze, Gathering, Study } from '../domain/study.js';
 import type { Uid } from '../domain/uid.js';
+import { GatewayError } from '../errors/gateway-error.js';
+
+/** How large a study may grow. */
+export interface StudyLimits {
+  /** Of all data sets together. */
+  readonly maxBytes: number;
+  readonly maxInstances: number;
+}
 
 interface MutableGathering extends Gathering {
   readonly instances: Set<Uid>;
@@ -23,6 +31,10 @@ export class StoredStudy implements Study {
   extensions?: Extensions;
   readonly freezes: Freeze[] = [];
   gathering: Gathering;
+  /** Of all data sets, those included that are being committed. */
+  #bytes = 0;
+  /** Instances that are being committed. */
+  #incoming = 0;
   readonly #frozen = new Set<Uid>();
   readonly #frozenAttachments = new Set<string>();
   #gathering: MutableGathering;
@@ -34,7 +46,31 @@ export class StoredStudy implements Study {
     this.gathering = this.#gathering;
   }
 
+  /**
+   * Counts an instance that is about to be committed, so that many at once do not pass a limit that each of them keeps.
+   * Returns what takes it back, to be called when it is committed or has failed.
+   * @throws STUDY_TOO_LARGE
+   */
+  reserve(dataSetBytes: number, { maxBytes, maxInstances }: StudyLimits): () => void {
+    if (this.instances.size + this.#incoming >= maxInstances) {
+      throw new GatewayError(
+        'STUDY_TOO_LARGE',
+        `the study has ${maxInstances} instances, and may have no more`,
+      );
+    }
+    if (this.#bytes + dataSetBytes > maxBytes) {
+      throw new GatewayError('STUDY_TOO_LARGE', `the study would have more than ${maxBytes} bytes`);
+    }
+    this.#incoming += 1;
+    this.#bytes += dataSetBytes;
+    return () => {
+      this.#incoming -= 1;
+      this.#bytes -= dataSetBytes;
+    };
+  }
+
   add(instance: ReceivedInstance): void {
+    this.#bytes += instance.dataSetBytes;
     this.instances.set(instance.sopInstanceUid, instance);
     if (!this.#frozen.has(instance.sopInstanceUid)) addTo(this.#gathering, instance);
   }

@@ -23,20 +23,23 @@ import {
   writeFileDurably,
 } from './atomic.js';
 import { placeAttachment } from './attachments.js';
-import { appendJournal } from './journal.js';
 import { isStudyKey, type Layout, studyKey } from './layout.js';
-import { openStagedFile, type StagedFile } from './staged-file.js';
-import { StoredStudy } from './stored-study.js';
-import {
-  extensionsDocument,
-  freezeName,
-  journalPath,
-  loadStudy,
-  studyDocument,
-  studyKeys,
-} from './study-folder.js';
+import { type OpenFile, openFile } from './open-file.js';
+import { createReadyFiles } from './ready-files.js';
+import { scribeIsIdle } from './scribe.js';
+import { createStagedFile, type StagedFile } from './staged-file.js';
+import { createStagingMemory } from './staging-memory.js';
+import { StoredStudy, type StudyLimits } from './stored-study.js';
+import { extensionsDocument, freezeName, loadStudy, studyDocument, studyKeys } from './study-folder.js';
+import { createStudyWriters } from './study-writers.js';
 
 const EXTENSIONS_SLOT = 'extensions';
+/** What instances on their way in hold in memory together before their senders are made to wait for the disk. */
+const MAX_STAGING_BYTES = 48 * 1024 * 1024;
+const UNLIMITED: StudyLimits = {
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxInstances: Number.POSITIVE_INFINITY,
+};
 
 export type CommitOutcome = 'stored' | 'duplicate' | 'conflict';
 
@@ -46,10 +49,12 @@ export interface StudyStore {
    * @throws SPOOL_WRITE_FAILED
    */
   stage(part10Header: Buffer): Promise<StagedFile>;
+  /** The same for instances that come one after the other: their files are opened ahead. */
+  stageNext(part10Header: Buffer): Promise<StagedFile>;
   /**
    * Gives a finished staged file its place. `stored`: durable now. `duplicate`: the same bytes are there already.
    * `conflict`: other bytes are there; the newcomer is kept aside. The staged file is gone in every case.
-   * @throws SPOOL_WRITE_FAILED
+   * @throws SPOOL_WRITE_FAILED; STUDY_TOO_LARGE when it is new, and the study may not grow so far
    */
   commit(staged: StagedFile, studyInstanceUid: Uid, instance: ReceivedInstance): Promise<CommitOutcome>;
   /**
@@ -72,16 +77,22 @@ export interface StudyStore {
   conflictCounts(): ReadonlyMap<string, number>;
   /** Removes a study from the disk, if nothing of it waits. Returns whether it did. */
   forget(key: string): Promise<boolean>;
+  /** Writes what is still to be written, and closes what is kept open. Nothing is to be committed afterwards. */
+  close(): Promise<void>;
 }
 
 /** Opens the store: wipes what was half-received, and reads every study that still waits for something. */
-export async function openStudyStore(layout: Layout): Promise<StudyStore> {
+export async function openStudyStore(layout: Layout, limits: StudyLimits = UNLIMITED): Promise<StudyStore> {
   await wipe(layout.incoming);
+  await wipe(layout.ready);
   const studies = new Map<string, StoredStudy>();
   const loading = new Map<string, Promise<StoredStudy | undefined>>();
   /** By study and slot, what is being committed; by study alone, what is being forgotten. */
   const working = new Map<string, Promise<unknown>>();
   const conflicts = await countConflicts(layout);
+  const readyFiles = createReadyFiles(layout.ready);
+  const memory = createStagingMemory(MAX_STAGING_BYTES);
+  const writers = createStudyWriters(layout);
 
   for (const key of await studyKeys(layout)) {
     const study = await loadStudy(layout, key);
@@ -136,7 +147,16 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     return study;
   };
 
+  const stage = async (file: Promise<OpenFile>, part10Header: Buffer): Promise<StagedFile> => {
+    try {
+      return createStagedFile(await file, part10Header, memory);
+    } catch (error) {
+      throw classifyDiskError(error);
+    }
+  };
+
   const keepAside = async (staged: StagedFile, key: string, instance: ReceivedInstance): Promise<void> => {
+    await staged.settle();
     const folder = layout.conflictsOf(key);
     await makeFolder(folder);
     const name = `${instance.sopInstanceUid}-${instance.sha256.slice(0, 16)}.dcm`;
@@ -152,17 +172,22 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
       await keepAside(staged, study.key, instance);
       return 'conflict';
     }
-    if (!(await linkDurably(staged.path, layout.instance(study.key, instance.sopInstanceUid)))) {
-      throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
+    const counted = study.reserve(instance.dataSetBytes, limits);
+    try {
+      const path = layout.instance(study.key, instance.sopInstanceUid);
+      if (!(await writers.of(study.key).place(staged, path, instance))) {
+        throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
+      }
+      study.add(instance);
+    } finally {
+      counted();
     }
-    study.add(instance);
-    // Not awaited to be durable: what the journal lacks is read from the file itself at the next start.
-    await appendJournal(journalPath(layout, study.key), [instance]);
     return 'stored';
   };
 
   const forget = async (key: string): Promise<void> => {
     studies.delete(key);
+    await writers.close(key);
     // Out of the way by one rename first, so that a crash never leaves half a study.
     const doomed = join(layout.scratch, `forget-${key}-${randomUUID()}`);
     await rename(layout.study(key), doomed);
@@ -171,7 +196,9 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
   };
 
   return {
-    stage: (part10Header) => openStagedFile(join(layout.incoming, `${randomUUID()}.part`), part10Header),
+    stage: (part10Header) =>
+      stage(openFile(join(layout.incoming, `${randomUUID()}.part`), 'wx'), part10Header),
+    stageNext: (part10Header) => stage(readyFiles.take(), part10Header),
     // The same instance may arrive on two associations at once; the second waits for the first one's outcome.
     commit: (staged, studyInstanceUid, instance) =>
       alone(studyKey(studyInstanceUid), instance.sopInstanceUid, async () => {
@@ -180,13 +207,14 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
         } catch (error) {
           throw classifyDiskError(error);
         } finally {
-          await unlink(staged.path).catch(() => undefined);
+          await staged.discard();
         }
       }),
     attach: (staged, key, attachment) =>
       alone(key, attachment.name, async () => {
         try {
           const study = await keep(key);
+          await staged.settle();
           const placed = await placeAttachment(layout, key, staged.path, attachment);
           if (placed.sha256 !== attachment.sha256 || placed.kind !== attachment.kind) return 'conflict';
           if (study.attachments.has(placed.name)) return 'duplicate';
@@ -213,6 +241,8 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     async freeze(key, freeze) {
       const study = await find(key);
       if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+      // Whoever reads the study now shall not have to hash what the journal would have told.
+      await scribeIsIdle();
       const path = join(layout.study(key), freezeName(freeze.number));
       if (!(await createFileDurably(path, `${JSON.stringify(freeze)}\n`))) {
         throw new GatewayError('STATE_INVALID', 'this study was completed a moment ago');
@@ -223,7 +253,10 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
     release(key) {
       const study = studies.get(key);
       // What is just being added would be added to a study that nobody looks at any more.
-      if (study !== undefined && !isGathering(study) && !isBusy(key)) studies.delete(key);
+      if (study !== undefined && !isGathering(study) && !isBusy(key)) {
+        studies.delete(key);
+        void writers.close(key);
+      }
     },
     conflictCounts: () => conflicts,
     async forget(key) {
@@ -233,6 +266,9 @@ export async function openStudyStore(layout: Layout): Promise<StudyStore> {
       working.set(key, forgetting);
       await forgetting.finally(() => working.delete(key));
       return true;
+    },
+    async close() {
+      await Promise.all([writers.closeAll(), readyFiles.close()]);
     },
   };
 }

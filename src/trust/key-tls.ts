@@ -31,7 +31,7 @@ export function parseTlsFile(text: string, passphrase: Buffer | undefined, path:
 /** @throws KEY_UNREADABLE, KEY_LOCKED */
 export async function readTlsIdentity(
   folder: string,
-  { certFile, keyFile }: Settings['https'],
+  { certFile, keyFile }: Pick<Settings['https'], 'certFile' | 'keyFile'>,
   passphrase: Buffer | undefined,
 ): Promise<TlsIdentity> {
   if (certFile !== undefined && keyFile !== undefined) {

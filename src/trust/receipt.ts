@@ -22,22 +22,33 @@ const MAX_ANNOUNCEMENT_CHARACTERS = 8192;
 /** Steps in a receipt, the receiver's own included; readers refuse more. */
 export const RECEIPT_MAX_STEPS = 100;
 
+const SHA256_HEX = z.string().regex(/^[0-9a-f]{64}$/);
+
 const instanceSchema = z.object({
   sop_instance_uid: z.string().max(64),
-  /** Of the data set bytes, as they went to the PACS. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Of the data set bytes that were sealed; they went to the PACS, unless `converted` says other. */
+  sha256: SHA256_HEX,
   /** C-STORE status by PACS name, e.g. `0x0000`. */
   status: z.record(z.string(), z.string()),
+  /**
+   * By PACS name, for those that took it only in another transfer syntax: which, and the SHA-256 of what went there, which
+   * is then not `sha256`. It was converted without loss. Readers that do not know this member pass over it.
+   */
+  converted: z
+    .record(z.string(), z.object({ transfer_syntax: z.string().max(64), sha256: SHA256_HEX }))
+    .optional(),
 });
 
 const receiptSchema = z.object({
   version: z.literal(1),
   envelope_id: z.uuid(),
-  manifest_sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  manifest_sha256: SHA256_HEX,
   receiver: z.object({ id: z.string(), name: z.string() }),
   outcome: z.enum(['stored', 'refused']),
   issued_at: z.iso.datetime(),
   reason: z.object({ code: z.string().max(64), message: z.string().max(500) }).optional(),
+  /** By PACS name: what it said when it was asked to commit to what it stored (DICOM PS3.4 Annex J). */
+  commitment: z.record(z.string(), z.object({ state: z.string().max(32), at: z.iso.datetime() })).optional(),
   audit: z.array(z.record(z.string(), z.unknown())).max(RECEIPT_MAX_STEPS),
   instances: z.array(instanceSchema).max(1_000_000),
 });

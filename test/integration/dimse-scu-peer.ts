@@ -127,6 +127,10 @@ export interface AcceptOptions {
   /** Result of a context; 0 (acceptance) by default. */
   readonly result?: (context: Proposed) => number;
   readonly transferSyntax?: (context: Proposed) => string;
+  /** Operations that we let the other side have outstanding; the item is left out when absent. */
+  readonly asyncOperations?: number;
+  /** The user identity is confirmed. */
+  readonly confirmsUser?: boolean;
 }
 
 /** A-ASSOCIATE-AC to a request. */
@@ -148,7 +152,17 @@ export function accept(request: Buffer, options: AcceptOptions = {}): Buffer {
       request.subarray(0, 68),
       item(0x10, Buffer.from('1.2.840.10008.3.1.1.1')),
       ...contexts,
-      item(0x50, Buffer.concat([item(0x51, maxLength), item(0x52, Buffer.from('2.25.1'))])),
+      item(
+        0x50,
+        Buffer.concat([
+          item(0x51, maxLength),
+          item(0x52, Buffer.from('2.25.1')),
+          ...(options.asyncOperations === undefined
+            ? []
+            : [item(0x53, Buffer.from([0, options.asyncOperations, 0, 1]))]),
+          ...(options.confirmsUser === true ? [item(0x59, Buffer.from([0, 0]))] : []),
+        ]),
+      ),
     ]),
   );
 }
@@ -194,11 +208,8 @@ export async function receiveStore(
   connection: PeerConnection,
   other: (pdu: Pdu | undefined) => void = () => undefined,
 ): Promise<Arrived | undefined> {
-  const command = await connection.receive();
-  if (command?.type !== PDU.data) {
-    other(command);
-    return undefined;
-  }
+  const command = await receiveCommand(connection, other);
+  if (command === undefined) return undefined;
   const parts: Buffer[] = [];
   const fragments: { length: number; isLast: boolean }[] = [];
   for (;;) {
@@ -214,6 +225,28 @@ export async function receiveStore(
       return { command, contextId: command.body.readUInt8(4), dataSet: Buffer.concat(parts), fragments };
     }
   }
+}
+
+/** A command, its fragments joined into one PDU; undefined when something else comes, which `other` gets. */
+export async function receiveCommand(
+  connection: PeerConnection,
+  other: (pdu: Pdu | undefined) => void = () => undefined,
+): Promise<Pdu | undefined> {
+  const parts: Buffer[] = [];
+  for (;;) {
+    const fragment = await connection.receive();
+    if (fragment?.type !== PDU.data) {
+      other(fragment);
+      return undefined;
+    }
+    parts.push(fragment.body.subarray(parts.length === 0 ? 0 : 6));
+    if ((fragment.body.readUInt8(5) & 0x02) !== 0) return { type: PDU.data, body: Buffer.concat(parts) };
+  }
+}
+
+/** The calling AE title of an A-ASSOCIATE-RQ. */
+export function callingAeOf(request: Buffer): string {
+  return request.toString('latin1', 20, 36).trim();
 }
 
 /** A PACS that answers each C-STORE by `status`, and releases politely. */

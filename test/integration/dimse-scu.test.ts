@@ -346,18 +346,20 @@ describe('one instance among others', () => {
     expect(results).toEqual(['refused']);
   });
 
-  it.each<[string, Partial<OutgoingInstance>]>([
-    ['shorter than announced', { sizeBytes: 5_000 }],
-    ['longer than announced', { sizeBytes: 10 }],
+  it.each<[string, associations: number, Partial<OutgoingInstance>]>([
+    ['shorter than announced', 2, { sizeBytes: 5_000 }],
+    ['longer than announced in its first piece, so that none of it is sent', 1, { sizeBytes: 10 }],
+    ['longer than announced further on', 2, { sizeBytes: 900 }],
     [
-      'unreadable',
+      'unreadable, so that none of it is sent',
+      1,
       {
         open: () => {
           throw new Error('EIO');
         },
       },
     ],
-  ])('data set %s: never sent as if whole, the others go on', async (_name, overrides) => {
+  ])('data set %s: never sent as if whole, the others go on', async (_name, associations, overrides) => {
     const stored: string[] = [];
     const { pacs } = await peerThat(
       storingScript(({ dataSet }) => {
@@ -369,7 +371,7 @@ describe('one instance among others', () => {
     const { outcomes, results, summary } = await send(pacs, [first, broken, third]);
     expect(results).toEqual(['stored', 'unanswered', 'stored']);
     expect(outcomes[1]?.error?.code).toBe('SPOOL_CORRUPT');
-    expect(summary.associations).toBe(2);
+    expect(summary.associations).toBe(associations);
     expect(stored).toEqual([sha256(first.bytes), sha256(third.bytes)]);
   });
 

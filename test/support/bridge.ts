@@ -2,7 +2,7 @@
  * Whole bridges for tests: `drawbridge up` in processes of their own, each with its folder, keys and free ports. They
  * can be killed and started again, which is what they are for.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,10 @@ import { readSiteKeys } from '../../src/trust/site-keys.js';
 import { freePort } from './ports.js';
 import { type RunningProcess, startProcess } from './processes.js';
 
-const LAUNCHER = fileURLToPath(new URL('../../dist/src/cli/launch.js', import.meta.url));
+/** In dist/; where this file was compiled itself, as for the benchmarks, beside it. */
+const LAUNCHER = ['../../dist/src/cli/launch.js', '../../src/cli/launch.js']
+  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+  .find(existsSync);
 
 export interface TestBridge {
   readonly id: string;
@@ -96,6 +99,7 @@ export async function makeBridge(id: string): Promise<TestBridge> {
       await write();
     },
     async start() {
+      if (LAUNCHER === undefined) throw new Error('there is no build: npm run build');
       running = await startProcess({
         command: process.execPath,
         args: [LAUNCHER, 'up', '--config', configPath],

@@ -10,15 +10,14 @@ import { advanceReception, type Reception, receptionState } from '../../src/doma
 import { parseUid } from '../../src/domain/uid.js';
 import { CODES } from '../../src/errors/codes.js';
 import { GatewayError } from '../../src/errors/gateway-error.js';
+import type { AssociationView, RefusalView } from '../../src/http/association-ports.js';
 import type {
-  AssociationView,
   DeliveryView,
   Operations,
   Overview,
   PeerApi,
   PeerCertificate,
   ReceptionView,
-  RefusalView,
   StudyView,
 } from '../../src/http/ports.js';
 import type { PeerView } from '../../src/trust/peer-view.js';

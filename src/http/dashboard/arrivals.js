@@ -8,11 +8,16 @@ export function studies(list, { dimse, busy }) {
     return [
       empty(
         'No study is arriving.',
-        `Modalities send to ${dimse.aeTitles.join(' or ')}, port ${dimse.port}. A C-ECHO is the quickest test.`,
+        `Modalities send to ${dimse.aeTitles.join(' or ')}, ${ports(dimse)}. A C-ECHO is the quickest test.`,
       ),
     ];
   }
   return [el('ul', { class: 'card stack' }, ...list.map((study) => studyItem(study, busy)))];
+}
+
+function ports({ port, tlsPort }) {
+  const plain = port === 0 ? [] : [`port ${port}`];
+  return [...plain, ...(tlsPort === undefined ? [] : [`TLS port ${tlsPort}`])].join(', ');
 }
 
 function attachmentsOf({ attachmentCount }) {
@@ -56,6 +61,10 @@ function studyItem(study, busy) {
   );
 }
 
+function protection({ tls }) {
+  return tls === undefined ? '' : `${tls.replace('v', ' ')} · `;
+}
+
 export function associations(list) {
   if (list.length === 0) return [el('p', { class: 'nothing' }, 'No association is open.')];
   return [
@@ -76,7 +85,7 @@ export function associations(list) {
           el(
             'p',
             { class: 'sub' },
-            `${one.remoteAddress} · ${plural(one.instanceCount, 'instance')} · ${bytes(one.bytes)}`,
+            `${one.remoteAddress} · ${protection(one)}${plural(one.instanceCount, 'instance')} · ${bytes(one.bytes)}`,
           ),
         ),
       ),

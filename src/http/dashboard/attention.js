@@ -202,7 +202,7 @@ function refusalItem(refusal) {
   const times = refusal.count === 1 ? '' : `, ${refusal.count.toLocaleString('en')} times`;
   const caller = refusal.callingAe === '' ? 'A caller' : refusal.callingAe;
   return card({
-    key: `${refusal.code} ${refusal.callingAe} ${refusal.calledAe} ${refusal.remoteAddress}`,
+    key: `${refusal.code} ${refusal.callingAe} ${refusal.calledAe} ${refusal.remoteAddress} ${refusal.reason ?? ''}`,
     tone: 'warn',
     title: `${caller} at ${refusal.remoteAddress} was refused${times}`,
     code: refusal.code,
@@ -211,11 +211,11 @@ function refusalItem(refusal) {
   });
 }
 
-function refusalWords({ code, callingAe, calledAe, remoteAddress }) {
+function refusalWords({ code, callingAe, calledAe, remoteAddress, reason, advice }) {
   switch (code) {
     case 'CALLING_AE_UNKNOWN':
       return {
-        why: 'It is not on the list of modalities that may send.',
+        why: reason ?? 'It is not on the list of modalities that may send.',
         advice: [
           'if it may, add to dimse.callers: ',
           copyable(`{ aeTitle: ${callingAe}, hosts: [${remoteAddress}] }`, 'the line for the config'),
@@ -228,10 +228,16 @@ function refusalWords({ code, callingAe, calledAe, remoteAddress }) {
       };
     case 'ASSOCIATION_LIMIT':
       return {
-        why: 'Too many associations were open at that moment.',
+        why: reason ?? 'Too many associations were open at that moment.',
         advice: 'raise dimse.maxAssociations if this is normal traffic',
       };
+    case 'CALLER_UNTRUSTED':
+      return {
+        why: `It did not get through TLS: ${reason}.`,
+        advice:
+          'docs/dicom.md says how certificates are exchanged; a certificate that you know can be added to dimse.tls.certificateFingerprints',
+      };
     default:
-      return { why: '', advice: '' };
+      return { why: reason ?? '', advice: advice ?? '' };
   }
 }

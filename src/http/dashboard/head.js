@@ -4,17 +4,22 @@ import { bytes, plural } from './format.js';
 import { copyable } from './parts.js';
 
 /** What has to be typed into a modality. */
-export function address({ aeTitles, port }) {
+export function address({ aeTitles, port, tlsPort }) {
   return [
     el('span', { class: 'label' }, 'Modalities send to'),
     ...aeTitles.map((title) => copyable(title, `the AE title ${title}`)),
-    el(
-      'span',
-      { class: 'together' },
-      el('span', { class: 'label' }, 'port '),
-      copyable(String(port), 'the port'),
-    ),
+    el('span', { class: 'together' }, ...portsOf({ port, tlsPort })),
   ];
+}
+
+/** Either port may be absent, but not both. */
+function portsOf({ port, tlsPort }) {
+  const plain =
+    port === 0 ? [] : [el('span', { class: 'label' }, 'port '), copyable(String(port), 'the port')];
+  const label = port === 0 ? 'TLS port ' : ', TLS port ';
+  return tlsPort === undefined
+    ? plain
+    : [...plain, el('span', { class: 'label' }, label), copyable(String(tlsPort), 'the port for TLS')];
 }
 
 export function health({ redis, workers, disk }) {
@@ -68,7 +73,8 @@ export function firstSteps({ dimse }) {
   const host = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname)
     ? 'this-machine'
     : location.hostname;
-  const echo = `echoscu -aet MODALITY -aec ${dimse.aeTitles[0]} ${host} ${dimse.port}`;
+  const tls = dimse.port === 0 ? '+tls key.pem certificate.pem +cf bridge.pem ' : '';
+  const echo = `echoscu ${tls}-aet MODALITY -aec ${dimse.aeTitles[0]} ${host} ${dimse.port || dimse.tlsPort}`;
   return el(
     'ol',
     { class: 'card first-steps' },

@@ -111,6 +111,7 @@ function whyReception(record) {
 export function pacsOutcome([name, outcome], instanceCount) {
   const total = instanceCount ?? outcome.storedCount + outcome.refusedCount;
   const refused = outcome.refusedCount === 0 ? '' : `, ${outcome.refusedCount} refused`;
+  const converted = outcome.convertedCount ? `, ${outcome.convertedCount} converted without loss` : '';
   return el(
     'span',
     { class: `outcome ${TONES[outcome.state] ?? ''}`, 'data-key': name },
@@ -120,7 +121,19 @@ export function pacsOutcome([name, outcome], instanceCount) {
       value: outcome.storedCount,
       'aria-label': `stored in ${name}`,
     }),
-    el('span', { class: 'outcome-count' }, `${outcome.storedCount} of ${total}${refused}`),
+    el('span', { class: 'outcome-count' }, `${outcome.storedCount} of ${total}${converted}${refused}`),
     outcome.state === 'stored' ? '' : lastError(outcome.lastError),
+    outcome.commitment === undefined
+      ? ''
+      : el('span', { class: 'outcome-count' }, COMMITMENTS[outcome.commitment.state]),
   );
 }
+
+/** What a PACS said when it was asked to commit to what it stored. */
+export const COMMITMENTS = {
+  asked: 'is asked to commit to it',
+  committed: 'commits to it',
+  failed: 'does not commit to all of it',
+  'not-offered': 'takes no part in storage commitment',
+  unreported: 'did not say in time whether it commits',
+};

@@ -3,7 +3,7 @@ import { DELIVERY_STEPS, deliveryRoad, whyDelivery } from './deliveries.js';
 import { el } from './dom.js';
 import { bytes, clockTime, plural, span } from './format.js';
 import { actionButton, chip, copyable, icon, lastError, roadHead } from './parts.js';
-import { pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
+import { COMMITMENTS, pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
 import { priorityChip, sendingBar, waitsForWindow } from './sending.js';
 
 /** @returns the content of the panel for a delivery */
@@ -127,11 +127,11 @@ function panel({ title, state, road, now, trouble, facts, steps, words }) {
     el(
       'ol',
       { class: 'story' },
-      ...steps.map(({ event, atMs, pacs }, at) =>
+      ...steps.map(({ event, atMs, pacs, commitment }, at) =>
         el(
           'li',
           { class: STEP_TONES[event] ?? '' },
-          el('span', { class: 'story-text' }, words(event, pacs)),
+          el('span', { class: 'story-text' }, words(event, pacs, commitment)),
           el(
             'span',
             { class: 'story-time' },
@@ -218,7 +218,10 @@ function receptionWords({ senderName, takenFrom }) {
     parked: 'Parked: waits for a person',
     retried: 'Tried again by a person',
   };
-  return (event, pacs) => (event === 'pacs' ? `${pacs} answered` : (words[event] ?? event));
+  return (event, pacs, commitment) => {
+    if (event === 'commitment') return `${pacs} ${COMMITMENTS[commitment]}`;
+    return event === 'pacs' ? `${pacs} answered` : (words[event] ?? event);
+  };
 }
 
 function linkTo(id) {

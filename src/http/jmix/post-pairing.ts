@@ -4,6 +4,7 @@
  */
 import { TLSSocket } from 'node:tls';
 import { type RequestHandler, Router, raw } from 'express';
+import { plainFingerprint } from '../../domain/fingerprint.js';
 import { GatewayError } from '../../errors/gateway-error.js';
 import type { PairingDoor } from '../pairing-ports.js';
 import { askForBody } from '../request-body.js';
@@ -69,5 +70,6 @@ function limiter(now: () => number): RequestHandler {
 
 function fingerprintOf(socket: unknown): string | undefined {
   if (!(socket instanceof TLSSocket)) return undefined;
-  return socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
+  const { fingerprint256 } = socket.getPeerCertificate();
+  return fingerprint256 === undefined ? undefined : plainFingerprint(fingerprint256);
 }

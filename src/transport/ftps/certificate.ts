@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { plainFingerprint } from '../../domain/fingerprint.js';
 import { GatewayError } from '../../errors/gateway-error.js';
 import type { FtpsOptions } from './options.js';
 
@@ -34,7 +35,7 @@ export function checkCertificate(socket: TLSSocket, trust: FtpsOptions['trust'],
     throw new GatewayError('PEER_UNTRUSTED', 'the certificate of the server is not trusted');
   }
   if (resumable && socket.isSessionReused()) return;
-  const fingerprint = (socket.getPeerCertificate().fingerprint256 ?? '').replaceAll(':', '').toLowerCase();
+  const fingerprint = plainFingerprint(socket.getPeerCertificate().fingerprint256);
   if (trust.certificateFingerprints.includes(fingerprint)) return;
   throw new GatewayError(
     'PEER_UNTRUSTED',

@@ -6,6 +6,7 @@ import { Agent, type AgentOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { ServerTrust } from '../../domain/exchange.js';
+import { plainFingerprint } from '../../domain/fingerprint.js';
 import { GatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from '../classify-socket.js';
 import type { ClientIdentity } from '../client-identity.js';
@@ -93,5 +94,5 @@ function connectVerified(
 }
 
 function fingerprintOf(socket: TLSSocket): string {
-  return (socket.getPeerCertificate().fingerprint256 ?? '').replaceAll(':', '').toLowerCase();
+  return plainFingerprint(socket.getPeerCertificate().fingerprint256);
 }

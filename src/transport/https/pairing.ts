@@ -6,6 +6,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:tls';
+import { plainFingerprint } from '../../domain/fingerprint.js';
 import { GatewayError, toGatewayError } from '../../errors/gateway-error.js';
 import { classifySocketError } from '../classify-socket.js';
 import type { ClientIdentity } from '../client-identity.js';
@@ -103,7 +104,7 @@ async function lookAtCertificate(url: URL, signal: AbortSignal): Promise<string>
     await once(socket, 'secureConnect', { signal: limit });
     const { fingerprint256 } = socket.getPeerCertificate();
     if (fingerprint256 === undefined) throw new GatewayError('PEER_UNREACHABLE', 'no certificate was shown');
-    return fingerprint256.replaceAll(':', '').toLowerCase();
+    return plainFingerprint(fingerprint256);
   } catch (error) {
     if (signal.aborted) throw new GatewayError('CANCELLED', 'pairing was stopped', { cause: error });
     if (!limit.aborted) throw classifySocketError(error);

@@ -85,7 +85,7 @@ describe('a config with errors', () => {
       'peers.0: expected certificateFingerprints or tokenSha256',
     ],
     ['a PACS that is not there', 'peers: [{ id: b, name: B, deliverTo: [main] }]\n', 'there is no PACS main'],
-    ['one port for two', 'https: { port: 8080 }\n', 'three different ports'],
+    ['one port for two', 'https: { port: 8080 }\n', 'need different ports'],
     ['half a certificate', 'https: { certFile: x.pem }\n', 'certFile and keyFile'],
     [
       'a peer that is looked up nowhere',

@@ -3,7 +3,7 @@ import { deflateRawSync } from 'node:zlib';
 
 export type BuildEncoding = 'implicit-le' | 'explicit-le' | 'explicit-be';
 
-const LONG_VRS = new Set(['OB', 'OW', 'SQ', 'UN', 'UT']);
+const LONG_VRS = new Set(['OB', 'OV', 'OW', 'SQ', 'UN', 'UT']);
 const UNDEFINED_LENGTH = 0xffffffff;
 
 /** One element; `length` overrides the honest one. Text is padded to even length. */

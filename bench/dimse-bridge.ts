@@ -1,0 +1,86 @@
+/** Whole bridges: one that takes a study in, and two that pass it on to a PACS. */
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeBridge, makePair } from '../test/support/bridge.js';
+import { until } from '../test/support/until.js';
+import { countFiles, type Receiver, type StartReceiver, storescp } from './dimse-receivers.js';
+import type { Study } from './dimse-studies.js';
+import { dcmsend, timed } from './dimse-turns.js';
+import type { Measured } from './measure.js';
+
+/** After the last instance; subtracted from what is measured. */
+const QUIET_SECONDS = 1;
+/** Never over in a turn. */
+const NO_END_SECONDS = 600;
+const ARRIVAL_TIMEOUT_MS = 60_000;
+
+/** `drawbridge up`: gateway, workers and Redis. What it uses besides its gateway is not told. */
+export const wholeBridge: StartReceiver = async () => {
+  const bridge = await makeBridge('site-a');
+  await bridge.configure({ completion: { quietSeconds: NO_END_SECONDS } });
+  await bridge.start();
+  return {
+    port: bridge.dimsePort,
+    folder: bridge.folder,
+    stored: () => countFiles(bridge.folder, '.dcm'),
+    stop: bridge.remove,
+  };
+};
+
+export interface Journey {
+  /** From site A's modality to site B's PACS; the seconds from the last answer of A on, without the quiet time. */
+  pass(study: Study): Promise<Measured>;
+  /** Straight from the modality into that PACS. */
+  straight(study: Study): Promise<Measured>;
+  stop(): Promise<void>;
+}
+
+/** @param first sent on its way before, so that the bridges are as warm as those that have run for days */
+export async function startJourney(root: string, first: Study): Promise<Journey> {
+  const pacs = await storescp('+B')(root);
+  const { a, b } = await makePair([{ name: 'main', aeTitle: 'PACS', host: '127.0.0.1', port: pacs.port }]);
+  const stop = async () => {
+    await Promise.all([a.remove(), b.remove(), pacs.stop()]);
+  };
+  const pass = async (study: Study): Promise<Measured> => {
+    await dcmsend(a.dimsePort, study.folders);
+    const answeredAtMs = Date.now();
+    await until(async () => (await pacs.stored()) === study.files.length, {
+      timeoutMs: ARRIVAL_TIMEOUT_MS,
+      what: 'the study is at the PACS',
+    });
+    const seconds = ((await newest(pacs)) - answeredAtMs) / 1000 - QUIET_SECONDS;
+    await empty(pacs);
+    return { seconds };
+  };
+  try {
+    for (const each of [a, b]) {
+      await each.configure({ completion: { quietSeconds: QUIET_SECONDS } });
+      await each.start();
+    }
+    await pass(first);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    pass,
+    async straight(study) {
+      const { seconds } = await timed(pacs, study, 0, () => dcmsend(pacs.port, study.folders));
+      await empty(pacs);
+      return { seconds };
+    },
+    stop,
+  };
+}
+
+/** When the last file was written to, in ms since 1970. */
+async function newest({ folder }: Receiver): Promise<number> {
+  const names = await readdir(folder);
+  const times = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).mtimeMs));
+  return Math.max(...times);
+}
+
+async function empty({ folder }: Receiver): Promise<void> {
+  for (const name of await readdir(folder)) await rm(join(folder, name));
+}

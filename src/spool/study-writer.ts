@@ -1,0 +1,65 @@
+/**
+ * What committing instances to one study keeps open: the study's folder, for its fsync, and its journal, which is
+ * written behind. What the journal lacks after a crash is read from the files themselves.
+ */
+import { constants } from 'node:fs';
+import { formatJournal } from './journal.js';
+import { type OpenFile, openFile } from './open-file.js';
+import { placeFile, scribeIsIdle } from './scribe.js';
+import type { StagedFile } from './staged-file.js';
+
+export class StudyWriter {
+  readonly #opening: Promise<readonly [folder: OpenFile, journal: OpenFile]>;
+  #users = 0;
+  #isBroken = false;
+
+  constructor(folder: string, journalPath: string) {
+    this.#opening = Promise.all([
+      openFile(folder, constants.O_RDONLY | constants.O_DIRECTORY),
+      openFile(journalPath, 'a'),
+    ]);
+    this.#opening.catch(() => {
+      this.#isBroken = true;
+    });
+  }
+
+  /** Its files could not be opened; another one may succeed. */
+  get isBroken(): boolean {
+    return this.#isBroken;
+  }
+
+  /** Nothing of it is under way. */
+  get isIdle(): boolean {
+    return this.#users === 0;
+  }
+
+  /**
+   * Makes a staged file durable and gives it its name in the folder, never replacing one that stands there; `entry` is
+   * for the journal. The staged file is gone in every case. Returns false when the name is taken.
+   * @throws the disk's errors
+   */
+  async place(staged: StagedFile, to: string, entry: unknown): Promise<boolean> {
+    this.#users += 1;
+    try {
+      const [folder, journal] = await this.#opening;
+      const { file, tail } = await staged.surrender();
+      return await placeFile({
+        file: file.descriptor,
+        tail,
+        from: file.path,
+        to,
+        folder: folder.descriptor,
+        journal: journal.descriptor,
+        line: formatJournal([entry]).toString(),
+      });
+    } finally {
+      this.#users -= 1;
+    }
+  }
+
+  /** Nobody may be using it. */
+  async close(): Promise<void> {
+    await scribeIsIdle();
+    for (const file of await this.#opening.catch(() => [])) await file.close().catch(() => undefined);
+  }
+}
