@@ -274,7 +274,11 @@ export const CODES = {
     'the PACS does not take the transfer syntax, and the instance cannot be converted without loss',
     'let the PACS accept the transfer syntax that the message names',
   ),
-  COMMITMENT_PENDING: row('transient', 'the PACS has not yet reported what it commits to', ''),
+  COMMITMENT_PENDING: row(
+    'transient',
+    'the PACS has not yet reported what it commits to',
+    'check that the PACS knows our AE title, host and port for its reports, then retry',
+  ),
   COMMITMENT_FAILED: row(
     'permanent',
     'the PACS answered a C-STORE with success, but does not commit to the instance',
