@@ -249,6 +249,7 @@ export async function startGateway(
       forgetChanges();
       await Promise.all([completion.stop(), peerWatch.stop(), commitment.close()]);
       await housekeeping.stop();
+      await studies.close();
       await Promise.all([producer.close(), board.close()]);
       site.close();
       log.info({ event: 'gateway.stopped' });

@@ -32,7 +32,8 @@ export async function openFile(path: string, flags: string | number): Promise<Op
     descriptor,
     write: (pieces) => writeAll(descriptor, pieces),
     writeNow(pieces) {
-      for (let rest = [...pieces]; rest.length > 0; ) rest = without(rest, writevSync(descriptor, rest));
+      let rest = pieces.filter(({ length }) => length > 0);
+      while (rest.length > 0) rest = without(rest, some(writevSync(descriptor, rest)));
     },
     datasync: () => datasyncDescriptor(descriptor),
     close: () => closeDescriptor(descriptor),
@@ -42,9 +43,7 @@ export async function openFile(path: string, flags: string | number): Promise<Op
 async function writeAll(descriptor: number, pieces: readonly Buffer[]): Promise<void> {
   let rest = pieces.filter(({ length }) => length > 0);
   while (rest.length > 0) {
-    const bytesWritten = await writePieces(descriptor, rest);
-    if (bytesWritten === 0) throw Object.assign(new Error('short write'), { code: 'EIO' });
-    rest = without(rest, bytesWritten);
+    rest = without(rest, some(await writePieces(descriptor, rest)));
   }
 }
 
@@ -65,4 +64,10 @@ function without(pieces: readonly Buffer[], bytes: number): Buffer[] {
     done -= taken;
     return taken === piece.length ? [] : [piece.subarray(taken)];
   });
+}
+
+/** A disk that takes nothing, and says nothing, would be asked for ever. */
+function some(bytesWritten: number): number {
+  if (bytesWritten === 0) throw Object.assign(new Error('short write'), { code: 'EIO' });
+  return bytesWritten;
 }

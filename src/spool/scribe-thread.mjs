@@ -24,7 +24,7 @@ parentPort.on('message', (first) => {
   const results = tasks.map(place);
   syncFolders(tasks, results);
   parentPort.postMessage(results);
-  for (const task of tasks) tidyUp(task);
+  for (const [at, task] of tasks.entries()) tidyUp(task, results[at]);
 });
 
 /** @param {ScribeTask} task @returns {ScribeResult} */
@@ -59,11 +59,11 @@ function syncFolders(tasks, results) {
   }
 }
 
-/** What may be left undone. @param {ScribeTask} task */
-function tidyUp({ file, from, journal, line }) {
+/** What may be left undone. @param {ScribeTask} task @param {ScribeResult} result */
+function tidyUp({ file, from, journal, line }, { placed }) {
   if (file === undefined) return;
   // What the journal lacks is read from the files themselves.
-  if (line !== undefined) quietly(() => writeSync(journal, line));
+  if (placed) quietly(() => writeSync(journal, line));
   quietly(() => closeSync(file));
   quietly(() => unlinkSync(from));
 }

@@ -124,8 +124,10 @@ describe.runIf(HAS_SECOND_PROCESSOR)('a thread that dies', () => {
   it('fails the sealing, and the next one has a new thread', async () => {
     const file = await storedFile(0, randomBytes(8_000_000));
     await sealInMemory({ files: [file] });
-    const killOnce = () => threads.splice(0).forEach((worker) => void worker.terminate());
-    expect(await codeOf(sealInMemory({ files: [file], onProgress: killOnce }))).toBe('FAULT');
+    const killed: Promise<number>[] = [];
+    const onProgress = () => threads.splice(0).forEach((worker) => void killed.push(worker.terminate()));
+    expect(await codeOf(sealInMemory({ files: [file], onProgress }))).toBe('FAULT');
+    await Promise.all(killed);
     expect(await codeOf(sealInMemory({ files: [file] }))).toBeUndefined();
   });
 

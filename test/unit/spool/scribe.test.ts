@@ -1,0 +1,85 @@
+/** The commit point of an instance: whole and named, or not there; what stands there stays. */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openFile } from '../../../src/spool/open-file.js';
+import { placeFile, scribeIsIdle } from '../../../src/spool/scribe.js';
+import { createStagedFile } from '../../../src/spool/staged-file.js';
+import { createStagingMemory } from '../../../src/spool/staging-memory.js';
+import { StudyWriter } from '../../../src/spool/study-writer.js';
+
+let folder: string;
+let study: string;
+let writer: StudyWriter;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'drawbridge-scribe-'));
+  study = join(folder, 'study');
+  await mkdir(study);
+  writer = new StudyWriter(study, join(study, 'journal.jsonl'));
+});
+afterEach(async () => {
+  await writer.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const stage = async (name: string, ...chunks: readonly Buffer[]) => {
+  const file = await openFile(join(folder, name), 'wx');
+  const staged = createStagedFile(file, Buffer.from('head'), createStagingMemory(1024 * 1024));
+  for (const chunk of chunks) await staged.write(chunk);
+  await staged.finish();
+  return staged;
+};
+
+it.each([
+  ['nothing', []],
+  ['less than one piece', [10]],
+  ['many small chunks', Array<number>(500).fill(7)],
+  ['exactly one piece', [64 * 1024 - 4]],
+  ['more than what is written at once', [3_000_000, 3_000_000, 1]],
+])('a data set of %s is placed whole, and its first name is gone', async (_title, sizes) => {
+  const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
+  expect(await writer.place(await stage('a', ...chunks), join(study, '1.dcm'), { uid: '1' })).toBe(true);
+  await scribeIsIdle();
+  const placed = await readFile(join(study, '1.dcm'));
+  expect(placed.equals(Buffer.concat([Buffer.from('head'), ...chunks]))).toBe(true);
+  expect(await readdir(folder)).toEqual(['study']);
+  expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe('{"uid":"1"}\n');
+});
+
+it('a name that is taken keeps its bytes, and the newcomer leaves no line in the journal', async () => {
+  await writeFile(join(study, '1.dcm'), 'first');
+  expect(await writer.place(await stage('a', Buffer.from('other')), join(study, '1.dcm'), {})).toBe(false);
+  await scribeIsIdle();
+  expect(await readFile(join(study, '1.dcm'), 'utf8')).toBe('first');
+  expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe('');
+  expect(await readdir(folder)).toEqual(['study']);
+});
+
+it('of many at once each has its own outcome: a file that cannot be placed fails alone', async () => {
+  const staged = await Promise.all([1, 2, 3].map((at) => stage(`${at}`, Buffer.from(`${at}`))));
+  const names = ['1.dcm', join('missing', '2.dcm'), '3.dcm'];
+  const outcomes = await Promise.allSettled(
+    staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), {})),
+  );
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect(outcomes[1]).toMatchObject({ reason: { code: 'SPOOL_WRITE_FAILED', facts: { errno: 'ENOENT' } } });
+  await scribeIsIdle();
+  expect((await readdir(study)).sort()).toEqual(['1.dcm', '3.dcm', 'journal.jsonl']);
+});
+
+it('a folder whose fsync fails takes its names back, so that the instance may come again', async () => {
+  const file = await openFile(join(folder, 'a'), 'wx');
+  const placing = placeFile({
+    file: file.descriptor,
+    tail: new Uint8Array(3),
+    from: file.path,
+    to: join(study, '1.dcm'),
+    folder: 1_000_000,
+    journal: 1_000_000,
+    line: '',
+  });
+  await expect(placing).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED', facts: { errno: 'EBADF' } });
+  expect(await readdir(study)).not.toContain('1.dcm');
+});
