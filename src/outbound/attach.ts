@@ -39,10 +39,11 @@ export async function attach(
   const staged = await parts.studies.stage(Buffer.alloc(0));
   try {
     await pour(body, staged, maxBytes);
-    const { sizeBytes, sha256 } = await staged.finish();
+    const { sizeBytes } = await staged.finish();
     if (sizeBytes === 0) throw new GatewayError('REQUEST_INVALID', 'the attachment is empty');
     // Another one may have come meanwhile.
     assertFits(await findStudy(parts, key), name, kind);
+    const sha256 = staged.sha256();
     const attachment: Attachment = { name, kind, sizeBytes, sha256, addedAtMs: parts.clock.now() };
     const outcome = await parts.studies.attach(staged, key, attachment);
     if (outcome === 'conflict')

@@ -75,7 +75,7 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
     },
     async commit() {
       try {
-        const { sizeBytes, sha256 } = await staged.finish();
+        const { sizeBytes } = await staged.finish();
         const found = await readIdentity(staged, Buffer.concat(head), transferSyntaxUid);
         if (found.sopInstanceUid !== sopInstanceUid || found.sopClassUid !== sopClassUid) {
           const what = found.sopInstanceUid === sopInstanceUid ? 'class' : 'instance';
@@ -88,7 +88,6 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
           seriesInstanceUid: found.seriesInstanceUid,
           modality: found.modality,
           dataSetBytes: sizeBytes,
-          sha256,
           receivedAtMs: parts.clock.now(),
           callingAe,
           calledAe,

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
 import { groupSync } from './group-sync.js';
@@ -74,12 +74,16 @@ export async function writeFileDurably(path: string, bytes: Buffer | string, mod
   await syncFolder(dirname(path));
 }
 
-/** Writes a file that must not exist yet. Returns false, and changes nothing, when it does. */
+/**
+ * Writes a file that must not exist yet. Returns false, and writes nothing at all, when it does: a start finds its files
+ * there, and must not fail on a disk that is full.
+ */
 export async function createFileDurably(
   path: string,
   bytes: Buffer | string,
   mode = 0o600,
 ): Promise<boolean> {
+  if (await isTaken(path)) return false;
   const temporary = await writeTemporary(path, bytes, mode);
   try {
     return await linkDurably(temporary, path);
@@ -101,6 +105,16 @@ export async function linkDurably(from: string, to: string): Promise<boolean> {
   }
   await syncFolder(dirname(to));
   return true;
+}
+
+async function isTaken(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
 }
 
 async function writeTemporary(path: string, bytes: Buffer | string, mode: number): Promise<string> {

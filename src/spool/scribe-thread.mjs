@@ -24,11 +24,12 @@ parentPort.on('message', (first) => {
   const results = tasks.map(place);
   syncFolders(tasks, results);
   parentPort.postMessage(results);
-  for (const [at, task] of tasks.entries()) tidyUp(task, results[at]);
+  for (const task of tasks) tidyUp(task);
 });
 
 /** @param {ScribeTask} task @returns {ScribeResult} */
-function place({ id, file, tail, from, to }) {
+function place({ id, file, tail, from, to, journal, line }) {
+  if (line !== undefined) quietly(() => writeSync(journal, line));
   if (file === undefined) return { id, placed: true };
   try {
     for (let done = 0; done < tail.length; ) done += writeSync(file, tail, done);
@@ -59,11 +60,9 @@ function syncFolders(tasks, results) {
   }
 }
 
-/** What may be left undone. @param {ScribeTask} task @param {ScribeResult} result */
-function tidyUp({ file, from, journal, line }, { placed }) {
+/** What may be left undone. @param {ScribeTask} task */
+function tidyUp({ file, from }) {
   if (file === undefined) return;
-  // What the journal lacks is read from the files themselves.
-  if (placed) quietly(() => writeSync(journal, line));
   quietly(() => closeSync(file));
   quietly(() => unlinkSync(from));
 }

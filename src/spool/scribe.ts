@@ -17,12 +17,22 @@ export interface Placing {
   readonly to: string;
   /** Of the folder of `to`. */
   readonly folder: number;
+}
+
+/** A line for a journal. */
+interface Note {
+  readonly file?: never;
   readonly journal: number;
-  /** For the journal, some time after the result. */
   readonly line: string;
 }
 
-export type ScribeTask = { readonly id: number } & (Placing | { readonly file?: never });
+/** Nothing to do: an answer is all that is wanted. */
+interface Question {
+  readonly file?: never;
+  readonly line?: never;
+}
+
+export type ScribeTask = { readonly id: number } & (Placing | Note | Question);
 
 export interface ScribeResult {
   readonly id: number;
@@ -48,15 +58,20 @@ export function placeFile(placing: Placing): Promise<boolean> {
   return ask(placing, [placing.tail.buffer]);
 }
 
+/**
+ * Writes a line, some time after what was asked before, and lets nobody wait for it: what a journal lacks is read from the
+ * files themselves.
+ */
+export function noteLater(journal: number, line: string): void {
+  scribe?.thread.postMessage({ id: 0, journal, line } satisfies ScribeTask);
+}
+
 /** Resolves when all that was asked before is done, journals included. */
 export async function scribeIsIdle(): Promise<void> {
   if (scribe !== undefined) await ask({}, []);
 }
 
-function ask(
-  task: Placing | { readonly file?: never },
-  transferred: readonly ArrayBuffer[],
-): Promise<boolean> {
+function ask(task: Placing | Question, transferred: readonly ArrayBuffer[]): Promise<boolean> {
   scribe ??= start();
   const { thread, waiting } = scribe;
   lastId += 1;

@@ -22,13 +22,17 @@ const PIECE_CHUNKS = 64;
 const MAX_TAIL_BYTES = 128 * 1024;
 /** A writer waits while more than this is not yet written. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
+/** Of an instance that is not larger the hash can wait until there is time for it; of others it is made on the way. */
+const MAX_UNHASHED_BYTES = 1024 * 1024;
 
 export interface StagedFile {
   readonly path: string;
   /** Takes a chunk, which the caller must not change afterwards. A promise means: wait before the next one. */
   write(chunk: Buffer): void | Promise<void>;
-  /** Nothing more comes. What it was is known now; it is durable only when it is committed. @throws SPOOL_WRITE_FAILED */
-  finish(): Promise<{ readonly sizeBytes: number; readonly sha256: string }>;
+  /** Nothing more comes. It is durable only when it is committed. @throws SPOOL_WRITE_FAILED */
+  finish(): Promise<{ readonly sizeBytes: number }>;
+  /** SHA-256, lower hex, of what was written. Only after `finish`; takes its time at the first call. */
+  sha256(): string;
   /** Everything is written and durable, and the file closed. @throws SPOOL_WRITE_FAILED */
   settle(): Promise<void>;
   /** Everything is written, and can be read by its path. @throws SPOOL_WRITE_FAILED */
@@ -48,6 +52,9 @@ export interface StagedFile {
  */
 export function createStagedFile(file: OpenFile, prefix: Buffer, memory: StagingMemory): StagedFile {
   const hash = createHash('sha256');
+  let unhashed: Buffer[] = [];
+  let unhashedBytes = 0;
+  let digest: string | undefined;
   let sizeBytes = 0;
   let gathered: Buffer[] = [prefix];
   let gatheredBytes = prefix.length;
@@ -99,6 +106,24 @@ export function createStagedFile(file: OpenFile, prefix: Buffer, memory: Staging
     if (failure !== undefined) throw failure;
   };
 
+  const hashLater = (chunk: Buffer) => {
+    unhashed.push(chunk);
+    unhashedBytes += chunk.length;
+    memory.hold(chunk.length);
+    if (sizeBytes > MAX_UNHASHED_BYTES || memory.isScarce()) hashNow();
+  };
+
+  const hashNow = () => {
+    for (const chunk of unhashed) hash.update(chunk);
+    forgetUnhashed();
+  };
+
+  const forgetUnhashed = () => {
+    memory.release(unhashedBytes);
+    unhashed = [];
+    unhashedBytes = 0;
+  };
+
   /** A copy, since it goes to another thread and its chunks are parts of larger buffers. */
   const takeTail = (): Uint8Array<ArrayBuffer> => {
     const tail = new Uint8Array(gatheredBytes);
@@ -117,8 +142,8 @@ export function createStagedFile(file: OpenFile, prefix: Buffer, memory: Staging
     path: file.path,
     write(chunk) {
       if (failure !== undefined) throw failure;
-      hash.update(chunk);
       sizeBytes += chunk.length;
+      hashLater(chunk);
       gathered.push(chunk);
       gatheredBytes += chunk.length;
       memory.hold(chunk.length);
@@ -132,7 +157,12 @@ export function createStagedFile(file: OpenFile, prefix: Buffer, memory: Staging
     },
     async finish() {
       if (failure !== undefined) throw failure;
-      return { sizeBytes, sha256: hash.digest('hex') };
+      return { sizeBytes };
+    },
+    sha256() {
+      hashNow();
+      digest ??= hash.digest('hex');
+      return digest;
     },
     async settle() {
       await written();
@@ -153,6 +183,7 @@ export function createStagedFile(file: OpenFile, prefix: Buffer, memory: Staging
       return { file, tail };
     },
     async discard() {
+      forgetUnhashed();
       if (isGivenAway) return;
       memory.release(gatheredBytes);
       gathered = [];

@@ -41,6 +41,9 @@ const UNLIMITED: StudyLimits = {
   maxInstances: Number.POSITIVE_INFINITY,
 };
 
+/** What the store hashes itself, from what was staged. */
+export type UnhashedInstance = Omit<ReceivedInstance, 'sha256'>;
+
 export type CommitOutcome = 'stored' | 'duplicate' | 'conflict';
 
 export interface StudyStore {
@@ -56,7 +59,7 @@ export interface StudyStore {
    * `conflict`: other bytes are there; the newcomer is kept aside. The staged file is gone in every case.
    * @throws SPOOL_WRITE_FAILED; STUDY_TOO_LARGE when it is new, and the study may not grow so far
    */
-  commit(staged: StagedFile, studyInstanceUid: Uid, instance: ReceivedInstance): Promise<CommitOutcome>;
+  commit(staged: StagedFile, studyInstanceUid: Uid, instance: UnhashedInstance): Promise<CommitOutcome>;
   /**
    * The same for an attachment. `conflict`: the name stands for other bytes; nothing is kept.
    * @throws STUDY_NOT_FOUND, SPOOL_WRITE_FAILED
@@ -165,17 +168,20 @@ export async function openStudyStore(layout: Layout, limits: StudyLimits = UNLIM
     }
   };
 
-  const place = async (staged: StagedFile, study: StoredStudy, instance: ReceivedInstance) => {
-    const known = study.instances.get(instance.sopInstanceUid);
+  const place = async (staged: StagedFile, study: StoredStudy, unhashed: UnhashedInstance) => {
+    const describe = (): ReceivedInstance => ({ ...unhashed, sha256: staged.sha256() });
+    const known = study.instances.get(unhashed.sopInstanceUid);
     if (known !== undefined) {
+      const instance = describe();
       if (sameBytes(known, instance)) return 'duplicate';
       await keepAside(staged, study.key, instance);
       return 'conflict';
     }
-    const counted = study.reserve(instance.dataSetBytes, limits);
+    const counted = study.reserve(unhashed.dataSetBytes, limits);
     try {
-      const path = layout.instance(study.key, instance.sopInstanceUid);
-      if (!(await writers.of(study.key).place(staged, path, instance))) {
+      const path = layout.instance(study.key, unhashed.sopInstanceUid);
+      const instance = await writers.of(study.key).place(staged, path, describe);
+      if (instance === undefined) {
         throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
       }
       study.add(instance);

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { formatJournal } from './journal.js';
 import { type OpenFile, openFile } from './open-file.js';
-import { placeFile, scribeIsIdle } from './scribe.js';
+import { noteLater, placeFile, scribeIsIdle } from './scribe.js';
 import type { StagedFile } from './staged-file.js';
 
 export class StudyWriter {
@@ -34,24 +34,28 @@ export class StudyWriter {
   }
 
   /**
-   * Makes a staged file durable and gives it its name in the folder, never replacing one that stands there; `entry` is
-   * for the journal. The staged file is gone in every case. Returns false when the name is taken.
+   * Makes a staged file durable and gives it its name in the folder, never replacing one that stands there. The staged
+   * file is gone in every case.
+   * @param describe makes the entry for the journal, while another thread waits for the disk
+   * @returns the entry; undefined when the name is taken
    * @throws the disk's errors
    */
-  async place(staged: StagedFile, to: string, entry: unknown): Promise<boolean> {
+  async place<T>(staged: StagedFile, to: string, describe: () => T): Promise<T | undefined> {
     this.#users += 1;
     try {
       const [folder, journal] = await this.#opening;
       const { file, tail } = await staged.surrender();
-      return await placeFile({
+      const placing = placeFile({
         file: file.descriptor,
         tail,
         from: file.path,
         to,
         folder: folder.descriptor,
-        journal: journal.descriptor,
-        line: formatJournal([entry]).toString(),
       });
+      const entry = describe();
+      if (!(await placing)) return undefined;
+      noteLater(journal.descriptor, formatJournal([entry]).toString());
+      return entry;
     } finally {
       this.#users -= 1;
     }

@@ -40,7 +40,11 @@ it.each([
   ['more than what is written at once', [3_000_000, 3_000_000, 1]],
 ])('a data set of %s is placed whole, and its first name is gone', async (_title, sizes) => {
   const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
-  expect(await writer.place(await stage('a', ...chunks), join(study, '1.dcm'), { uid: '1' })).toBe(true);
+  expect(await writer.place(await stage('a', ...chunks), join(study, '1.dcm'), () => ({ uid: '1' }))).toEqual(
+    {
+      uid: '1',
+    },
+  );
   await scribeIsIdle();
   const placed = await readFile(join(study, '1.dcm'));
   expect(placed.equals(Buffer.concat([Buffer.from('head'), ...chunks]))).toBe(true);
@@ -50,7 +54,9 @@ it.each([
 
 it('a name that is taken keeps its bytes, and the newcomer leaves no line in the journal', async () => {
   await writeFile(join(study, '1.dcm'), 'first');
-  expect(await writer.place(await stage('a', Buffer.from('other')), join(study, '1.dcm'), {})).toBe(false);
+  expect(await writer.place(await stage('a', Buffer.from('other')), join(study, '1.dcm'), () => ({}))).toBe(
+    undefined,
+  );
   await scribeIsIdle();
   expect(await readFile(join(study, '1.dcm'), 'utf8')).toBe('first');
   expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe('');
@@ -61,7 +67,7 @@ it('of many at once each has its own outcome: a file that cannot be placed fails
   const staged = await Promise.all([1, 2, 3].map((at) => stage(`${at}`, Buffer.from(`${at}`))));
   const names = ['1.dcm', join('missing', '2.dcm'), '3.dcm'];
   const outcomes = await Promise.allSettled(
-    staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), {})),
+    staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), () => ({}))),
   );
   expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   expect(outcomes[1]).toMatchObject({ reason: { code: 'SPOOL_WRITE_FAILED', facts: { errno: 'ENOENT' } } });
@@ -77,8 +83,6 @@ it('a folder whose fsync fails takes its names back, so that the instance may co
     from: file.path,
     to: join(study, '1.dcm'),
     folder: 1_000_000,
-    journal: 1_000_000,
-    line: '',
   });
   await expect(placing).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED', facts: { errno: 'EBADF' } });
   expect(await readdir(study)).not.toContain('1.dcm');

@@ -42,7 +42,8 @@ const store = async (studies: StudyStore, uid: string, content: string) => {
     formatFileMeta({ sopClassUid: CT, sopInstanceUid, transferSyntaxUid: IMPLICIT }),
   );
   await staged.write(dataSet(content));
-  const { sizeBytes, sha256 } = await staged.finish();
+  const { sizeBytes } = await staged.finish();
+  const sha256 = staged.sha256();
   const instance: ReceivedInstance = {
     sopInstanceUid,
     sopClassUid: CT,
@@ -130,7 +131,8 @@ const attach = async (
 ) => {
   const staged = await studies.stage(Buffer.alloc(0));
   await staged.write(Buffer.from(content));
-  const { sizeBytes, sha256 } = await staged.finish();
+  const { sizeBytes } = await staged.finish();
+  const sha256 = staged.sha256();
   return studies.attach(staged, KEY, { name, kind, sizeBytes, sha256, addedAtMs: 9 });
 };
 
