@@ -14,10 +14,7 @@ export class StudyWriter {
   #isBroken = false;
 
   constructor(folder: string, journalPath: string) {
-    this.#opening = Promise.all([
-      openFile(folder, constants.O_RDONLY | constants.O_DIRECTORY),
-      openFile(journalPath, 'a'),
-    ]);
+    this.#opening = openBoth(folder, journalPath);
     this.#opening.catch(() => {
       this.#isBroken = true;
     });
@@ -65,5 +62,15 @@ export class StudyWriter {
   async close(): Promise<void> {
     await scribeIsIdle();
     for (const file of await this.#opening.catch(() => [])) await file.close().catch(() => undefined);
+  }
+}
+
+async function openBoth(folder: string, journalPath: string): Promise<readonly [OpenFile, OpenFile]> {
+  const opened = await openFile(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return [opened, await openFile(journalPath, 'a')];
+  } catch (error) {
+    await opened.close();
+    throw error;
   }
 }
