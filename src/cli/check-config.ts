@@ -1,7 +1,10 @@
 /** `drawbridge check-config`: reads and checks the config as a start would, and changes nothing. */
+import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { checkDicomTls } from '../compose/dicom-tls.js';
+import { invalidConfig } from '../config/check.js';
 import { loadSettings } from '../config/load.js';
+import type { Settings } from '../config/settings.js';
 import { systemClock } from '../domain/clock.js';
 import { silentLog } from '../observe/log.js';
 import { checkOpenpgp } from '../openpgp/openpgp.js';
@@ -24,6 +27,7 @@ export function checkConfigCommand(): Command {
       if (settings.role === 'site') {
         await checkOpenpgp(settings, layout.keys);
         await checkDicomTls(settings, layout.keys);
+        await checkPasswords(settings);
         await openPeerBook(settings, layout.trust, {
           createFile: createFileDurably,
           clock: systemClock,
@@ -34,4 +38,18 @@ export function checkConfigCommand(): Command {
       const counts = `${settings.peers.length} peers, ${settings.pacs.length} PACS, ${settings.routes.length} routes`;
       printResult(options, { config: path }, `${path} is valid: ${counts}`);
     });
+}
+
+/** Files that are read for each association: a start would not miss them. */
+async function checkPasswords({ dimse, pacs }: Settings): Promise<void> {
+  const problems: string[] = [];
+  const check = async (at: string, path: string | undefined) => {
+    if (path === undefined) return;
+    const password = await readFile(path, 'utf8').catch(() => undefined);
+    if (password === undefined) problems.push(`${at}.passwordFile: ${path} cannot be read`);
+    else if (password.trim() === '') problems.push(`${at}.passwordFile: ${path} is empty`);
+  };
+  for (const [at, { passwordFile }] of dimse.users.entries()) await check(`dimse.users.${at}`, passwordFile);
+  for (const [at, { passwordFile }] of pacs.entries()) await check(`pacs.${at}`, passwordFile);
+  if (problems.length > 0) throw invalidConfig(problems);
 }

@@ -6,7 +6,6 @@
 import { GatewayError } from '../errors/gateway-error.js';
 import { trimPadding } from './padding.js';
 import { PREAMBLE_BYTES } from './preamble.js';
-import { transferSyntax } from './transfer-syntaxes.js';
 
 /** Ours, derived from a UUID (PS3.5 §B.2); it never changes, so that files stay reproducible. */
 export const IMPLEMENTATION_CLASS_UID = '2.25.47809414141881900547405959218112175338';
@@ -75,8 +74,8 @@ function formatElement(element: number, vr: 'UI' | 'SH' | 'AE', value: string): 
 }
 
 /**
- * Reads the header from the first bytes of a file. Liberal: the group length may be missing or wrong, elements may
- * stand in any order, and unknown ones are passed over.
+ * Reads the header from the first bytes of a file. Liberal: the group length may be missing, or end within an element,
+ * elements may stand in any order, and unknown ones are passed over.
  * @returns undefined when `head` ends before the header does: call again with more
  * @throws DATASET_UNREADABLE when it is no Part 10 file, or one of the three UIDs is missing
  */
@@ -89,8 +88,8 @@ export function parseFileMeta(head: Buffer): FileMeta | undefined {
   let declaredEnd = -1;
   let offset = META_OFFSET;
   for (;;) {
-    // A deflated data set may begin with any two bytes, so there the group length must be believed.
-    if (offset === declaredEnd && isDeflated(values.get(META.transferSyntaxUid))) break;
+    // A data set may begin with any two bytes: deflated, or with elements of group 0002 that have no business there.
+    if (offset === declaredEnd) break;
     if (head.length < offset + 2) return undefined;
     if (head.readUInt16LE(offset) !== 0x0002) break;
     const element = readElement(head, offset);
@@ -141,10 +140,6 @@ function readElement(head: Buffer, offset: number): MetaElement | undefined {
     value: head.subarray(start, start + length),
     end: start + length,
   };
-}
-
-function isDeflated(transferSyntaxUid: string | undefined): boolean {
-  return transferSyntaxUid !== undefined && transferSyntax(transferSyntaxUid).encoding === 'deflated-le';
 }
 
 function required(values: ReadonlyMap<number, string>, element: number, name: string): string {

@@ -47,7 +47,7 @@ describe('parseFileMeta', () => {
 
   it('every prefix of a header asks for more; the whole of it is read', () => {
     const header = formatFileMeta(FULL);
-    for (let length = 0; length <= header.length; length += 1) {
+    for (let length = 0; length < header.length; length += 1) {
       expect(parseFileMeta(header.subarray(0, length))).toBeUndefined();
     }
     expect(parseFileMeta(Buffer.concat([header, AN_ELEMENT]))).toEqual({
@@ -78,11 +78,17 @@ describe('parseFileMeta', () => {
     expect(parseFileMeta(file(...MINIMUM, implicit, ...extras))).toMatchObject(CONTENT);
   });
 
-  it('deflated data set that begins like group 0002: the group length ends the header', () => {
-    const header = formatFileMeta({ ...CONTENT, transferSyntaxUid: '1.2.840.10008.1.2.1.99' });
-    const looksLikeMeta = Buffer.from([0x02, 0x00, 0x03, 0x00, 0x55, 0x49, 0x00, 0x00, 1, 2, 3, 4]);
-    expect(parseFileMeta(Buffer.concat([header, looksLikeMeta]))?.dataSetOffset).toBe(header.length);
-  });
+  it.each([
+    ['deflated', '1.2.840.10008.1.2.1.99'],
+    ['explicit', '1.2.840.10008.1.2.1'],
+  ])(
+    'data set that begins like group 0002, %s: the group length ends the header',
+    (_title, transferSyntaxUid) => {
+      const header = formatFileMeta({ ...CONTENT, transferSyntaxUid });
+      const looksLikeMeta = Buffer.from([0x02, 0x00, 0x03, 0x00, 0x55, 0x49, 0x00, 0x00, 1, 2, 3, 4]);
+      expect(parseFileMeta(Buffer.concat([header, looksLikeMeta]))?.dataSetOffset).toBe(header.length);
+    },
+  );
 
   it('a long run of padding takes no noticeable time', () => {
     const value = Buffer.concat([Buffer.alloc(900_000, 0x20), Buffer.from('x ')]);
