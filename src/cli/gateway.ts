@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { ensureSite } from '../compose/first-run.js';
 import { startGateway } from '../compose/gateway.js';
+import { classifyListenError } from '../compose/listen-error.js';
 import { redisChoice } from '../compose/redis.js';
 import { openSite } from '../compose/site.js';
 import type { Settings } from '../config/settings.js';
@@ -47,6 +48,8 @@ export function gatewayCommand(): Command {
         ownsScratch: false,
         workersUp: () => true,
         redis,
+      }).catch((error: unknown) => {
+        throw classifyListenError(error, settings);
       });
       if (options.json === true) printResult(options, { ports: gateway.ports, redis: redis.kind }, '');
       await stopped;

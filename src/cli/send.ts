@@ -52,7 +52,7 @@ export function sendCommand(): Command {
       } finally {
         progress.stop();
       }
-      report(options, formatAeAddress(pacs), outcomes, others.length + skipped);
+      report(options, formatAeAddress(pacs), instances, outcomes, others.length + skipped);
     });
 }
 
@@ -69,15 +69,19 @@ function outgoing(instance: FoundInstance, passCallingAe: boolean): OutgoingInst
 function report(
   options: SendOptions,
   pacs: string,
+  instances: readonly FoundInstance[],
   outcomes: readonly StoreOutcome[],
   skipped: number,
 ): void {
   const failed = outcomes.filter(({ result }) => result === 'refused' || result === 'unanswered');
   const [first] = failed;
   if (first !== undefined) {
-    throw (
-      first.error ??
-      new GatewayError('PACS_REFUSED', `${failed.length} of ${outcomes.length} instances were not stored`)
+    const { code = 'PACS_REFUSED', message = 'it is not stored' } = first.error ?? {};
+    const path = instances.find(({ sopInstanceUid }) => sopInstanceUid === first.sopInstanceUid)?.path;
+    throw new GatewayError(
+      code,
+      `${failed.length} of ${outcomes.length} instances were not stored; ${path}: ${message}`,
+      { cause: first.error },
     );
   }
   printResult(

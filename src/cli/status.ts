@@ -68,9 +68,12 @@ function describe(
   const stuck = [...deliveries, ...receptions].filter(({ state }) => STUCK.includes(state));
   for (const record of stuck) {
     const reason =
-      quarantineOf(record) ?? ('refusal' in record ? record.refusal : undefined) ?? record.parked;
+      quarantineOf(record)?.message ??
+      ('refusal' in record ? record.refusal : undefined)?.message ??
+      record.parked?.message ??
+      pacsRefusalOf(record);
     lines.push(
-      `${record.id}  ${contentOf(record)}${record.state}: ${reason?.message ?? ''}${record.advice === '' ? '' : ` → ${record.advice}`}`,
+      `${record.id}  ${contentOf(record)}${record.state}: ${reason}${record.advice === '' ? '' : ` → ${record.advice}`}`,
     );
   }
   const tried = deliveries.filter(
@@ -105,4 +108,16 @@ function describeExchange({ name, error, waitingCount, troubles }: ExchangeView)
 
 function quarantineOf(record: DeliveryView | ReceptionView): { message: string } | undefined {
   return 'quarantined' in record ? record.quarantined : undefined;
+}
+
+/** By which PACS it was refused, and why; empty where none did. */
+export function pacsRefusalOf(record: DeliveryView | ReceptionView): string {
+  if (!('pacs' in record)) return '';
+  const refused = Object.entries(record.pacs).filter(([, { state }]) => state === 'refused');
+  return refused
+    .map(([name, { lastError, refusedCount }]) => {
+      const count = `${refusedCount} of ${record.instanceCount ?? 0} instances were refused`;
+      return `PACS ${name}: ${lastError?.message ?? count}`;
+    })
+    .join('; ');
 }

@@ -99,7 +99,7 @@ const report: (site: SiteContext, ...of: Parameters<CommitmentParts['report']>) 
 
 /**
  * A PACS reports by its AE title, from its own host; from others if `dimse.callers` lists them for that title, as for a
- * PACS of several machines.
+ * PACS of several machines. One that is spoken to by TLS reports by TLS.
  */
 async function mayReport(
   { pacs, settings, log }: SiteContext,
@@ -109,6 +109,13 @@ async function mayReport(
   const asked = pacs.get(pacsName);
   if (asked === undefined || association === undefined || association.callingAe !== asked.aeTitle)
     return false;
+  if (asked.tls && association.tls === undefined) {
+    log.warn(
+      { event: 'commitment.without_tls', pacs: pacsName, remoteAddress: association.remoteAddress },
+      `${pacsName} has tls in the config, and reports without: let it report to dimse.tls.port`,
+    );
+    return false;
+  }
   const listed = settings.dimse.callers.filter(({ aeTitle }) => aeTitle === asked.aeTitle);
   if (listed.some(({ hosts }) => hosts === undefined)) return true;
   const hosts = [asked.host, ...listed.flatMap((caller) => caller.hosts ?? [])];

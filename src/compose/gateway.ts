@@ -4,7 +4,7 @@
  */
 import { startScp } from '../dimse/scp.js';
 import { type Delivery, isEnded } from '../domain/delivery.js';
-import type { Reception } from '../domain/reception.js';
+import { isReceptionEnded, type Reception } from '../domain/reception.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
 import { createDashboardApp } from '../http/dashboard-app.js';
 import { createPeerApp } from '../http/peer-app.js';
@@ -85,7 +85,7 @@ export async function startGateway(
   const receptions = createRecordIndex<Reception>(
     () => site.receptions,
     (record) => record.receivedAtMs,
-    (record) => record.progress === 'confirmed',
+    isReceptionEnded,
   );
   const site = await openContext({
     delivery: (record) => {

@@ -5,11 +5,11 @@
 import type { Settings } from '../config/settings.js';
 import { type Delivery, isEnded } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import type { Reception } from '../domain/reception.js';
+import { isReceptionEnded, type Reception } from '../domain/reception.js';
 import type { GatewayError } from '../errors/gateway-error.js';
+import { sweepTransactions } from '../inbound/commitment-sweep.js';
 import type { InboundParts } from '../inbound/parts.js';
 import { recoverReceptions } from '../inbound/recover.js';
-import { sweepTransactions } from '../inbound/commitment-sweep.js';
 import { sweepReceptions } from '../inbound/sweep.js';
 import type { CompletionParts } from '../outbound/complete-study.js';
 import { recoverDeliveries } from '../outbound/recover.js';
@@ -69,10 +69,7 @@ export function startHousekeeping(parts: HousekeepingParts): Housekeeping {
 
   const recover = async () => {
     await recoverDeliveries(outbound, unfinished(parts.deliveries, isEnded));
-    await recoverReceptions(
-      inbound,
-      unfinished(parts.receptions, ({ progress }) => progress === 'confirmed'),
-    );
+    await recoverReceptions(inbound, unfinished(parts.receptions, isReceptionEnded));
     redisUp = true;
   };
 

@@ -3,8 +3,9 @@ import { createTranscoder } from '../dicom/transcoder.js';
 import type { ScuPool } from '../dimse/scu-pool.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { parseEnvelopeId } from '../domain/envelope-id.js';
-import type { DueStep } from '../domain/reception.js';
+import type { DueStep } from '../domain/reception-steps.js';
 import type { GatewayError } from '../errors/gateway-error.js';
+import { CommitmentMemory } from '../inbound/commitment-memory.js';
 import { confirm } from '../inbound/confirm.js';
 import { deliver } from '../inbound/deliver.js';
 import { type FetchParts, fetch } from '../inbound/fetch.js';
@@ -68,6 +69,7 @@ export function inboundParts(site: SiteContext, producer: Producer): InboundPart
     age: { maxAgeMs: trust.maxAgeDays * DAY_MS, maxFutureMs: trust.maxFutureMinutes * MINUTE_MS },
     preamble: trust.preamble,
     transcoder: TRANSCODER,
+    commitmentMemory: new CommitmentMemory(),
     attester: (jws, siteId, fingerprint) => site.directory.attester(jws, siteId, fingerprint),
     acceptReceipt: (peerId, id, jws) => acceptReceipt(outboundParts(site, producer), peerId, id, jws),
     admission: async () => spaceRefusal(await measureSpace(site.settings.dataDir, site.settings.disk)),

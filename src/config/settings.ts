@@ -119,8 +119,8 @@ const dimse = z
     maxAssociationSeconds: seconds
       .default(86_400)
       .describe('an association that has lasted for longer is aborted after the instance under way'),
-    maxAssociations: z.int().min(1).max(10_000).default(100).describe('associations open at one time'),
-    maxAssociationsPerCaller: z.int().min(1).max(10_000).default(50).describe('the same, from one host'),
+    maxAssociations: z.int().min(1).max(10_000).default(300).describe('associations open at one time'),
+    maxAssociationsPerCaller: z.int().min(1).max(10_000).default(250).describe('the same, from one host'),
     maxPduBytes: z
       .int()
       .min(4096)
@@ -149,7 +149,7 @@ const dimse = z
     associationsPerMinutePerCaller: z
       .int()
       .min(1)
-      .default(3000)
+      .default(30_000)
       .describe('associations that one host may open in a minute'),
     bytesPerSecondPerCaller: z
       .int()
@@ -208,6 +208,7 @@ const pacs = z.strictObject({
   passwordFile: z.string().optional().describe('file that holds the password of that user'),
   transferSyntaxes: z
     .array(z.string().regex(/^[0-9.]{5,64}$/, 'expected UIDs of transfer syntaxes'))
+    .min(1, 'expected at least one, or leave it out')
     .optional()
     .describe('UIDs of the only transfer syntaxes that are proposed to it; absent: what each instance is in'),
   transcode: z

@@ -7,6 +7,8 @@ import type { ErrorCode } from '../errors/codes.js';
 export const SUCCESS = 0x0000;
 /** PS3.7 §C.5.11: for what no other status fits. */
 const PROCESSING_FAILURE = 0x0110;
+/** PS3.7 §C.5.5: the SCP has an instance of this UID. */
+export const DUPLICATE_SOP_INSTANCE = 0x0111;
 /** PS3.4 B.2.3: Refused: Out of Resources. The one failure after which senders are expected to try again. */
 const OUT_OF_RESOURCES = 0xa700;
 
@@ -21,7 +23,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
   DATASET_UNREADABLE: 0xc000,
   SOP_MISMATCH: 0xa900,
   SOP_CLASS_REFUSED: 0x0122,
-  INSTANCE_CONFLICT: 0x0111,
+  INSTANCE_CONFLICT: DUPLICATE_SOP_INSTANCE,
   NOT_AUTHORISED: 0x0124,
   FAULT: PROCESSING_FAILURE,
 
@@ -109,7 +111,7 @@ const SINGLE: ReadonlyMap<number, StatusDescription> = new Map([
   [0x0106, describe('failure', 'Invalid Attribute Value')],
   [0x0107, describe('warning', 'Attribute List Error')],
   [PROCESSING_FAILURE, describe('failure', 'Processing Failure')],
-  [0x0111, describe('failure', 'Duplicate SOP Instance')],
+  [DUPLICATE_SOP_INSTANCE, describe('failure', 'Duplicate SOP Instance')],
   [0x0112, describe('failure', 'No Such SOP Instance')],
   [0x0113, describe('failure', 'No Such Event Type')],
   [0x0114, describe('failure', 'No Such Argument')],

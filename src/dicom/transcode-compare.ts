@@ -28,13 +28,13 @@ export function compareDataSets(
     event.type === 'fragments'
       ? event.depth > 0
       : !isGroupLength(event.tag) && !(event.depth === 0 && edited.has(event.tag));
-  const expected = filtered(readTree(before.file, before.encoding), compared);
-  // A private sequence in Implicit VR is told from other private values by nothing but its source.
-  let isSequence = false;
-  const actual = filtered(
-    readTree(after.file, after.encoding, () => isSequence),
+  const expected = filtered(
+    readTree(before.file, before.encoding, { opensUnknown: after.encoding === 'implicit-le' }),
     compared,
   );
+  // A private sequence in Implicit VR is told from other private values by nothing but its source.
+  let isSequence = false;
+  const actual = filtered(readTree(after.file, after.encoding, { isSequence: () => isSequence }), compared);
   for (const event of expected) {
     isSequence = event.type === 'open';
     const { value: other, done } = actual.next();

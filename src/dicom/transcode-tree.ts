@@ -53,15 +53,26 @@ interface Open extends Place {
   readonly encoding: ElementEncoding;
 }
 
+export interface TreeReading {
+  /**
+   * Asked where neither data set nor dictionary knows whether a value of defined length is a sequence: private ones in
+   * Implicit VR. By default it is a value.
+   */
+  isSequence?(): boolean;
+  /**
+   * An UN of defined length that the dictionary knows as a sequence is read as one, as every reader of Implicit VR reads
+   * it; what it holds is implicit (PS3.5 §6.2.2, notes). By default it is a value.
+   */
+  readonly opensUnknown?: boolean;
+}
+
 /**
- * @param isSequence asked where neither data set nor dictionary knows whether a value of defined length is a sequence:
- * private ones in Implicit VR. By default it is a value.
  * @throws DATASET_UNREADABLE for what contradicts itself; `facts.offset` says where
  */
 export function* readTree(
   source: SourceFile,
   encoding: ElementEncoding,
-  isSequence: () => boolean = () => false,
+  { isSequence = () => false, opensUnknown = false }: TreeReading = {},
 ): Generator<TreeEvent, void, void> {
   const open: Open[] = [];
   let offset = 0;
@@ -98,9 +109,11 @@ export function* readTree(
       throw unreadable(`${formatTag(tag)} stands where it may not`, offset);
     }
     const isImplicit = within === 'implicit-le';
+    const isOpened = opensUnknown && element.vr === 'UN' && dictionaryVr(tag) === 'SQ';
+    const ownVr = isOpened ? 'SQ' : element.vr;
     const place: Place = {
       tag,
-      vr: isItem ? '' : isImplicit ? (dictionaryVr(tag) ?? (isSequence() ? 'SQ' : '')) : element.vr,
+      vr: isItem ? '' : isImplicit ? (dictionaryVr(tag) ?? (isSequence() ? 'SQ' : '')) : ownVr,
       depth: open.length,
       withinUnknown: inside?.withinUnknown ?? false,
       bare: !isImplicit && !isItem && element.vr === '',
@@ -124,7 +137,7 @@ export function* readTree(
       continue;
     }
     if (open.length === MAX_DEPTH) throw unreadable(`sequences are nested deeper than ${MAX_DEPTH}`, offset);
-    const isUnknown = isUndefined && element.vr === 'UN';
+    const isUnknown = element.vr === 'UN' && (isUndefined || isOpened);
     yield { ...place, type: 'open', undefinedLength: isUndefined };
     open.push({
       ...place,

@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net';
 import { isStorageSopClass } from '../dicom/sop-classes.js';
+import { TRANSFER_SYNTAXES } from '../dicom/transfer-syntaxes.js';
 import { isUid } from '../domain/uid.js';
 import type { ErrorCode } from '../errors/codes.js';
 import type { OfferedContext } from './association-request.js';
@@ -110,9 +111,10 @@ export type ContextResult =
   | { readonly result: 3 | 4 };
 
 /**
- * Of the transfer syntaxes offered for storage, the first one is accepted: the list is in the sender's order of
- * preference, and what the sender has on its disk it can send without converting. We take them all, so nothing is gained
- * by another choice.
+ * Of the transfer syntaxes offered for storage, the first one of the standard is accepted: the list is in the sender's
+ * order of preference, and what the sender has on its disk it can send without converting. We take them all, so nothing
+ * is gained by another choice. One that nobody knows is taken where nothing else is offered: it is carried as it is, but
+ * can be converted for no PACS.
  * @param serviceSopClassUids SOP classes other than storage that are served
  */
 export function judgeContext(
@@ -124,12 +126,18 @@ export function judgeContext(
   let accepted: string | undefined;
   if (serviceSopClassUids.has(abstractSyntaxUid)) {
     accepted = SERVICE_TRANSFER_SYNTAXES.find((uid) => transferSyntaxUids.includes(uid));
-  } else if (abstractSyntaxUid === VERIFICATION || mayStore(policy, standing, abstractSyntaxUid)) {
-    accepted = transferSyntaxUids.find(isUid);
+  } else if (abstractSyntaxUid === VERIFICATION) {
+    accepted = transferSyntaxUids.find(isKnown);
+  } else if (mayStore(policy, standing, abstractSyntaxUid)) {
+    accepted = transferSyntaxUids.find(isKnown) ?? transferSyntaxUids.find(isUid);
   } else {
     return { result: 3 };
   }
   return accepted === undefined ? { result: 4 } : { result: 0, transferSyntaxUid: accepted };
+}
+
+function isKnown(transferSyntaxUid: string): boolean {
+  return TRANSFER_SYNTAXES.has(transferSyntaxUid);
 }
 
 function mayStore(policy: AssociationPolicy, standing: Standing, sopClassUid: string): boolean {

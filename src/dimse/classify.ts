@@ -3,7 +3,7 @@
  * A-ABORT (§9.3.8), results of presentation contexts (§9.3.3.2), C-STORE status (PS3.4 B.2.3), errno. Pure.
  */
 import { sopClassName } from '../dicom/sop-classes.js';
-import { describeStatus, formatStatus } from '../dicom/store-status.js';
+import { DUPLICATE_SOP_INSTANCE, describeStatus, formatStatus } from '../dicom/store-status.js';
 import { transferSyntax } from '../dicom/transfer-syntaxes.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { classifyTlsError } from './dicom-tls-words.js';
@@ -85,21 +85,25 @@ export type StoreResult =
   | { readonly result: 'stored' | 'warning' }
   | { readonly result: 'refused'; readonly error: GatewayError };
 
-const DUPLICATE_SOP_INSTANCE = 0x0111;
 const isOutOfResources = (status: number) => (status & 0xff00) === 0xa700;
 
 /**
- * What a final C-STORE status means for the instance. Duplicate SOP Instance counts as a warning: the PACS has it,
- * which is all that is asked for when a C-STORE is repeated.
+ * What a final C-STORE status means for the instance. Duplicate SOP Instance counts as a warning when a C-STORE is
+ * repeated: the PACS has it, which is all that is asked for. To the first one it says that the PACS did not take it.
+ * @param mayBeThere an earlier C-STORE of ours may have been taken
  */
-export function classifyStatus(status: number): StoreResult {
+export function classifyStatus(status: number, mayBeThere: boolean): StoreResult {
   const { category, name } = describeStatus(status);
+  const isDuplicate = status === DUPLICATE_SOP_INSTANCE;
   if (category === 'success') return { result: 'stored' };
-  if (category === 'warning' || status === DUPLICATE_SOP_INSTANCE) return { result: 'warning' };
+  if (category === 'warning' || (isDuplicate && mayBeThere)) return { result: 'warning' };
   const code = isOutOfResources(status) ? 'PACS_BUSY' : 'PACS_REFUSED';
+  const why = isDuplicate ? ': it has another object of this UID already, or refuses duplicates' : '';
   return {
     result: 'refused',
-    error: new GatewayError(code, `PACS answers ${formatStatus(status)} ${name}`, { facts: { status } }),
+    error: new GatewayError(code, `PACS answers ${formatStatus(status)} ${name}${why}`, {
+      facts: { status },
+    }),
   };
 }
 

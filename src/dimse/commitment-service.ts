@@ -37,6 +37,7 @@ export const COMMITMENT_STATUS = {
   noSuchClass: 0x0118,
   missingAttribute: 0x0120,
   missingAttributeValue: 0x0121,
+  sopClassNotSupported: 0x0122,
   noSuchActionType: 0x0123,
   notAuthorised: 0x0124,
   duplicateTransaction: 0x0131,

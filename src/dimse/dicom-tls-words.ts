@@ -17,6 +17,8 @@ const OBJECTIONS: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: 'it is not made for this end of a TLS connection (extended key usage)',
   CERT_REVOKED: 'it is revoked',
   ERR_TLS_CERT_ALTNAME_INVALID: 'it is made for another host name',
+  // Node has no name for most rules of OpenSSL; the one that is met is a key or a digest below its security level.
+  UNSPECIFIED: 'it breaks a rule of certificates; most often its key is too short, or its digest too weak',
 };
 
 /** Why the certificate of the other end is not taken. */

@@ -153,7 +153,7 @@ function createTlsServer(material: TlsMaterial, parts: DoorParts): Server {
 }
 
 /** The same for a connection before and after it was made secure. */
-function farEndOf({ remoteAddress, remotePort }: Socket): string {
+export function farEndOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 

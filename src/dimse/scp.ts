@@ -7,7 +7,7 @@ import type { Log } from '../observe/log.js';
 import { createAssociationJudge, type Refusal, type RefusedAssociation } from './association-judge.js';
 import { type AssociationPolicy, REJECTIONS } from './association-policy.js';
 import { createCallerLimits } from './caller-limits.js';
-import type { DicomTls } from './dicom-tls.js';
+import { type DicomTls, farEndOf } from './dicom-tls.js';
 import { runScpAssociation, type ScpAssociation } from './scp-association.js';
 import { listenForAssociations } from './scp-listener.js';
 import type { AssociationService } from './service.js';
@@ -77,7 +77,8 @@ export interface Scp {
 /** Starts to listen. Rejects with the listener's error when the port cannot be had. */
 export async function startScp(options: ScpOptions): Promise<Scp> {
   const { services = [] } = options;
-  const open = new Set<ScpAssociation>();
+  /** With its far end. */
+  const open = new Map<ScpAssociation, string>();
   let closing = false;
 
   const overload = (remoteAddress: string): Refusal | undefined => {
@@ -85,7 +86,7 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
     const refusal = options.admission?.();
     if (refusal?.code === 'SHUTTING_DOWN') return STOPPING;
     if (refusal !== undefined) return DISK_NEARLY_FULL;
-    const associated = [...open].filter((each) => each.info() !== undefined);
+    const associated = [...open.keys()].filter((each) => each.info() !== undefined);
     const ofCaller = associated.filter((each) => each.remoteAddress === remoteAddress);
     const tooMany = (most: number, setting: string) => ({
       rejection: REJECTIONS.ASSOCIATION_LIMIT,
@@ -119,10 +120,14 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     maxConnections: options.maxAssociations + SPARE_CONNECTIONS,
+    associated: () =>
+      new Set([...open].flatMap(([each, farEnd]) => (each.info() === undefined ? [] : [farEnd]))),
+    log: options.log,
     handshakeTimeoutMs: options.acceptTimeoutMs,
     take: (socket: Socket) => {
+      const farEnd = farEndOf(socket);
       const association = runScpAssociation({ ...options, services, socket, judge, pace: limits.pace });
-      open.add(association);
+      open.set(association, farEnd);
       void association.ended.then(() => open.delete(association));
     },
     refused: (refusal) =>
@@ -133,7 +138,7 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
     port: listener.port ?? 0,
     ...(listener.tlsPort === undefined ? {} : { tlsPort: listener.tlsPort }),
     associations: () =>
-      [...open].flatMap((association) => {
+      [...open.keys()].flatMap((association) => {
         const info = association.info();
         return info === undefined
           ? []
@@ -142,15 +147,15 @@ export async function startScp(options: ScpOptions): Promise<Scp> {
     async close(graceMs) {
       closing = true;
       listener.close();
-      const ended = Promise.all([...open].map((association) => association.ended));
-      for (const association of open) if (association.info() === undefined) association.abort();
+      const ended = Promise.all([...open.keys()].map((association) => association.ended));
+      for (const association of open.keys()) if (association.info() === undefined) association.abort();
       let timer: NodeJS.Timeout | undefined;
       const grace = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, graceMs);
       });
       await Promise.race([ended, grace]);
       clearTimeout(timer);
-      for (const association of open) association.abort();
+      for (const association of open.keys()) association.abort();
       await ended;
     },
   };

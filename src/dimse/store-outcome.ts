@@ -10,6 +10,8 @@ export interface OutgoingInstance extends ReadableInstance {
   readonly transferSyntaxUid: string;
   /** Who is to be named as the caller; the `callingAe` of the options when absent. */
   readonly callingAe?: AeTitle;
+  /** An earlier C-STORE of it may have been taken: that the PACS has it already is then no refusal (0x0111). */
+  readonly mayBeThere?: boolean;
 }
 
 /**

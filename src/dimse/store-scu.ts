@@ -49,6 +49,11 @@ export interface StoreScuOptions extends ScuTimeouts {
   /** Aborts the associations; what has no answer by then is unanswered. */
   readonly signal?: AbortSignal;
   /**
+   * Called before the first byte of an instance goes out, each time that it does, and awaited. If it throws, sending
+   * stops and `storeInstances` throws the same.
+   */
+  onSending?(instance: OutgoingInstance): void | Promise<void>;
+  /**
    * Called for one outcome at a time, and awaited before the association sends the next instance. Outcomes come in the
    * order of the instances only on one association that does not break, and whose peer answers in order. If it throws,
    * sending stops and `storeInstances` throws the same.
@@ -141,6 +146,7 @@ async function sendLine(
     queue,
     signal,
     buffers: [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)],
+    sending: (instance) => reporter.guard(async () => options.onSending?.(instance)),
     report: (outcome) => reporter.report(outcome),
     isStopped: () => reporter.hasFailed,
     ...(convert === undefined ? {} : { convert }),
@@ -201,11 +207,18 @@ class Reporter {
   report(outcome: StoreOutcome): Promise<void> {
     this.#last = this.#last.then(async () => {
       if (this.hasFailed) return;
-      await this.#give(outcome).catch((error: unknown) => {
-        this.#failure = { error };
-      });
+      await this.guard(() => this.#give(outcome));
     });
     return this.#last;
+  }
+
+  /** What the caller throws is kept for `throwFailure`. */
+  async guard(call: () => Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      this.#failure ??= { error };
+    }
   }
 
   throwFailure(): void {

@@ -17,6 +17,8 @@ export interface SenderParts {
   readonly signal: AbortSignal;
   /** Two: the one instance goes out of the first while the next is read into the second. */
   readonly buffers: readonly [Buffer, Buffer];
+  /** Resolves when the instance may go out. Never throws. */
+  sending(instance: OutgoingInstance): Promise<void>;
   /** Resolves when the outcome has been noted. Never throws. */
   report(outcome: StoreOutcome): Promise<void>;
   /** Nothing new is to be sent. */
@@ -43,6 +45,7 @@ export async function sendOver(lease: Lease, parts: SenderParts): Promise<void> 
   let next = prepareNext();
   while (next !== undefined) {
     const prepared = await next;
+    if ('reading' in prepared && !isOver()) await parts.sending(prepared.own);
     if (isOver()) {
       queue.putBack(prepared.own);
       if ('reading' in prepared) await prepared.reading.close();
@@ -102,7 +105,13 @@ async function settle(
   try {
     const { status, sha256 } = await ticket.answered;
     const { transferSyntaxUid } = instance;
-    await report({ sopInstanceUid, sha256, status, transferSyntaxUid, ...classifyStatus(status) });
+    await report({
+      sopInstanceUid,
+      sha256,
+      status,
+      transferSyntaxUid,
+      ...classifyStatus(status, own.mayBeThere === true),
+    });
   } catch (error) {
     await reading.close();
     const code = association.failure?.code;
@@ -112,7 +121,7 @@ async function settle(
     );
     const wasDead = reused && association.answers === answersBefore && code !== 'CANCELLED';
     // Lost through another instance of ours, or by an end that was not noticed: it is sent again, which is harmless.
-    if (!isCulprit && (wasDead || code === 'SPOOL_CORRUPT')) queue.putBack(own);
+    if (!isCulprit && (wasDead || code === 'SPOOL_CORRUPT')) queue.putBack({ ...own, mayBeThere: true });
     else await report(unanswered(sopInstanceUid, error));
   }
 }

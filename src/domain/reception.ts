@@ -41,6 +41,8 @@ export interface PacsCommitment {
   readonly atMs: number;
   /** Since when a report is waited for; absent after an operator's retry, until it is asked again. */
   readonly askedAtMs?: number;
+  /** How often it has turned us away since then, without a word on why. */
+  readonly turnedAway?: number;
   /** Those whose report has not been taken in. */
   readonly transactions?: readonly EnvelopeId[];
 }
@@ -122,7 +124,8 @@ const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
   opened: ['opened', 'verified', 'tested', 'receipt', 'quarantined', 'reminded'],
   verified: ['pacs', 'commitment', 'delivered', 'reminded'],
   delivered: ['pacs', 'confirmed'],
-  confirmed: ['reminded'],
+  // A PACS may say days later that it does not have it all: that is sent again, and the receipt stays as it is.
+  confirmed: ['pacs', 'commitment', 'reminded'],
 };
 const ALWAYS_LEGAL: readonly ReceptionEvent['type'][] = ['failed', 'parked', 'retried', 'refusal-confirmed'];
 
@@ -254,35 +257,23 @@ export type ReceptionState = Progress | 'quarantined' | 'refused' | 'parked';
 export function receptionState(reception: Reception): ReceptionState {
   if (reception.quarantined !== undefined) return 'quarantined';
   if (reception.parked !== undefined) return 'parked';
-  if (reception.progress === 'confirmed') return 'confirmed';
-  if (Object.values(reception.pacs).some((pacs) => pacs.state === 'refused')) return 'refused';
-  return reception.progress;
+  if (hasPacs(reception, 'refused')) return 'refused';
+  return reception.progress === 'confirmed' && hasPacs(reception, 'pending')
+    ? 'verified'
+    : reception.progress;
 }
 
-/** A step that a reception waits for; `pacs` names the lane of a `deliver`. */
-export interface DueStep {
-  readonly stage: 'open' | 'verify' | 'deliver' | 'confirm';
-  readonly pacs?: string;
+/** Its PACS may be given instances now. */
+export function isDeliverable({ progress }: Reception): boolean {
+  return progress === 'verified' || progress === 'confirmed';
 }
 
-/** The steps that take a reception further; none when nothing is left to do without an operator. */
-export function nextReceptionSteps(reception: Reception): readonly DueStep[] {
-  if (reception.parked !== undefined) return [];
-  if (reception.quarantined !== undefined)
-    return reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
-  switch (reception.progress) {
-    case 'received':
-      return [{ stage: 'open' }];
-    case 'opened':
-      return [{ stage: 'verify' }];
-    case 'verified': {
-      const pending = Object.entries(reception.pacs).filter(([, outcome]) => outcome.state === 'pending');
-      if (pending.length > 0) return pending.map(([pacs]) => ({ stage: 'deliver', pacs }));
-      return reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
-    }
-    case 'delivered':
-      return [{ stage: 'confirm' }];
-    case 'confirmed':
-      return [];
-  }
+/** Nothing more is to come, by itself or by an operator. */
+export function isReceptionEnded(reception: Reception): boolean {
+  const { progress } = reception;
+  return progress === 'confirmed' && !hasPacs(reception, 'pending') && !hasPacs(reception, 'refused');
+}
+
+function hasPacs({ pacs }: Reception, state: PacsOutcome['state']): boolean {
+  return Object.values(pacs).some((outcome) => outcome.state === state);
 }

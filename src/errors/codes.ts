@@ -57,7 +57,7 @@ export const CODES = {
   CONTEXT_UNSUPPORTED: row(
     'permanent',
     'no presentation context could be accepted',
-    'for a private SOP class, add it to dimse.privateSopClasses',
+    'the receiver must take the SOP class and transfer syntax that the message names; here, private ones: dimse.privateSopClasses',
   ),
   PDU_TOO_LARGE: row(
     'permanent',
@@ -282,7 +282,7 @@ export const CODES = {
   COMMITMENT_FAILED: row(
     'permanent',
     'the PACS answered a C-STORE with success, but does not commit to the instance',
-    'look into the log of the PACS; retry sends the instances again',
+    'look into the log of the PACS; retry sends again what it does not have, and asks anew',
   ),
   PACS_REFUSED: row(
     'permanent',

@@ -1,12 +1,13 @@
 /**
  * What a PACS reports about a transaction of ours (PS3.4 J.3.3), on whichever association it comes, and before the
  * answer to our request or long after. Commit point: the transaction's record, with what failed written before it; only
- * then does the PACS hear 0x0000. The first report counts. An instance that it does not mention is not committed to.
+ * then does the PACS hear 0x0000. The first report counts; another one that says more failed is logged. An instance that it
+ * does not mention is not committed to.
  */
 import type { CommitmentReported } from '../dimse/commitment-service.js';
 import { COMMITMENT_STATUS } from '../dimse/commitment-service.js';
 import type { ServiceReply } from '../dimse/service.js';
-import { FAILURE_REASONS, type FailedReference, type InstanceReference } from '../domain/commitment.js';
+import { FAILURE_REASONS, type FailedReference } from '../domain/commitment.js';
 import {
   advanceTransaction,
   type CommitmentTransaction,
@@ -14,12 +15,14 @@ import {
 } from '../domain/commitment-transaction.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception } from '../domain/reception.js';
-import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
-import type { RecordStore } from '../spool/record-store.js';
+import { toGatewayError } from '../errors/gateway-error.js';
+import { takeLateReports } from './commitment-late.js';
+import {
+  readTransactionFailures,
+  readTransactionReferences,
+  writeTransactionFailures,
+} from './commitment-transactions.js';
 import { enqueueNext, type InboundParts } from './parts.js';
-
-const REFERENCES_DOCUMENT = 'references.json';
-const FAILED_DOCUMENT = 'failed.json';
 
 /**
  * @param mayReport whether the one who reports is this PACS
@@ -33,7 +36,9 @@ export async function acceptCommitmentReport(
   const id = transactionIdOf(reported.transactionUid);
   const transaction = id === undefined ? undefined : await parts.transactions.read(id);
   if (transaction === undefined || !(await mayReport(transaction.pacs))) return UNKNOWN_TRANSACTION;
-  if (transaction.progress !== 'reported') await keepReport(parts, transaction, reported);
+  if (transaction.progress === 'reported') await compareReport(parts, transaction, reported);
+  else await keepReport(parts, transaction, reported);
+  await takeLateReports(parts, transaction.receptionId, transaction.pacs);
   await wake(parts, transaction);
   return { status: COMMITMENT_STATUS.success };
 }
@@ -43,58 +48,18 @@ const UNKNOWN_TRANSACTION: ServiceReply = {
   comment: 'this transaction UID is not one that we asked you by',
 };
 
-/** Starts a transaction: what is asked is durable before it is asked. */
-export async function prepareTransaction(
-  transactions: RecordStore<CommitmentTransaction>,
-  transaction: Omit<CommitmentTransaction, 'revision' | 'progress' | 'referenceCount'>,
-  references: readonly InstanceReference[],
-): Promise<void> {
-  await transactions.writeDocument(transaction.id, REFERENCES_DOCUMENT, JSON.stringify(references));
-  await transactions.create({
-    ...transaction,
-    revision: 1,
-    progress: 'prepared',
-    referenceCount: references.length,
-  });
-}
-
-/** What a transaction asked for. @throws FAULT when the list is missing */
-export function readTransactionReferences(
-  transactions: RecordStore<CommitmentTransaction>,
-  id: EnvelopeId,
-): Promise<readonly InstanceReference[]> {
-  return readDocument<InstanceReference>(transactions, id, REFERENCES_DOCUMENT);
-}
-
-/** What a reported transaction did not come to. @throws FAULT when the list is missing */
-export function readTransactionFailures(
-  transactions: RecordStore<CommitmentTransaction>,
-  id: EnvelopeId,
-): Promise<readonly FailedReference[]> {
-  return readDocument<FailedReference>(transactions, id, FAILED_DOCUMENT);
-}
-
-async function readDocument<T>(
-  transactions: RecordStore<CommitmentTransaction>,
-  id: EnvelopeId,
-  name: string,
-): Promise<readonly T[]> {
-  const bytes = await transactions.readDocument(id, name);
-  if (bytes === undefined) throw new GatewayError('FAULT', `${name} of a transaction is missing`);
-  return JSON.parse(bytes.toString('utf8')) as readonly T[];
-}
-
 async function keepReport(
   parts: InboundParts,
   { id, pacs, receptionId, referenceCount }: CommitmentTransaction,
   reported: CommitmentReported,
 ): Promise<void> {
   const failed = await failuresOf(parts, id, reported);
-  await parts.transactions.writeDocument(id, FAILED_DOCUMENT, JSON.stringify(failed));
+  await writeTransactionFailures(parts.transactions, id, failed);
   await parts.transactions.update(id, (record) =>
     advanceTransaction(record, { type: 'reported', failedCount: failed.length }),
   );
-  parts.log.info({
+  const write = failed.length === 0 ? parts.log.info : parts.log.warn;
+  write.call(parts.log, {
     event: 'commitment.received',
     reception: receptionId,
     pacs,
@@ -102,6 +67,23 @@ async function keepReport(
     instances: referenceCount,
     failed: failed.length,
   });
+}
+
+/** The same report may come twice, when our answer to the first was lost. */
+async function compareReport(
+  parts: InboundParts,
+  { id, pacs, receptionId }: CommitmentTransaction,
+  reported: CommitmentReported,
+): Promise<void> {
+  const known = await readTransactionFailures(parts.transactions, id);
+  const isKnown = new Set(known.map(({ sopInstanceUid }) => sopInstanceUid));
+  const failed = await failuresOf(parts, id, reported);
+  const more = failed.filter(({ sopInstanceUid }) => !isKnown.has(sopInstanceUid)).length;
+  if (more === 0) return;
+  parts.log.error(
+    { event: 'commitment.contradicted', reception: receptionId, pacs, transaction: id, failed: more },
+    `${pacs} has reported on this before, and says now that ${more} more failed: look for them there`,
+  );
 }
 
 async function failuresOf(

@@ -8,10 +8,11 @@ import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
+import { takeLateReports } from './commitment-late.js';
 import { custodyTrail } from './custody-trail.js';
 import { readOutcomes } from './deliver.js';
 import { discardLetter, mailReceipt, wantsNoAnswer } from './mail-receipt.js';
-import type { InboundParts } from './parts.js';
+import { enqueueNext, type InboundParts } from './parts.js';
 import { reminders } from './remind.js';
 import { readOpenedInstances } from './verify.js';
 
@@ -41,7 +42,7 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
     if (desk !== undefined) await desk.sendReceipt(id, mail.receipt, signal);
     else if (peer.via !== undefined) await mailReceipt(parts, peer, mail, signal);
   }
-  await parts.receptions.update(id, (record) => {
+  const confirmed = await parts.receptions.update(id, (record) => {
     // What it was about may have given way to another envelope meanwhile.
     if (outcomeDue(record) !== outcome || record.manifestSha256 !== reception.manifestSha256) return record;
     const event =
@@ -50,6 +51,9 @@ export async function confirm(parts: InboundParts, id: EnvelopeId, signal: Abort
   });
   if (mail !== undefined) await discardLetter(parts, mail);
   parts.log.info({ event: 'receipt.issued', reception: id, outcome });
+  // What came while it was being made: a retry that was, and what the PACS reported.
+  await enqueueNext(parts, confirmed);
+  for (const name of Object.keys(confirmed.pacs)) await takeLateReports(parts, id, name);
 }
 
 /**

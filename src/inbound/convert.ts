@@ -31,8 +31,6 @@ export interface Converter {
   readonly convert: Convert;
   /** What is to be told of an instance that went out converted; undefined for one that went out as it is. */
   outcomeOf(outcome: StoreOutcome): ConvertedOutcome | undefined;
-  /** Why the first of those that could not be converted could not; undefined when all could. */
-  failure(): GatewayError | undefined;
   /** Removes what was not sent, and logs what was converted and what could not be, by count. */
   close(): Promise<void>;
 }
@@ -47,7 +45,6 @@ export function openConverter(
   const byUid = new Map(instances.map((instance) => [instance.sopInstanceUid as string, instance]));
   const sealedSha256 = new Map<string, string>();
   const failures = new Map<string, number>();
-  let failure: GatewayError | undefined;
   let folder: Promise<string> | undefined;
 
   const convert: Convert = async (instance, accepted, signal) => {
@@ -76,7 +73,6 @@ export function openConverter(
         return await convert(instance, accepted, signal);
       } catch (error) {
         if (isGatewayError(error) && error.code === 'TRANSCODE_FAILED') {
-          failure ??= error;
           failures.set(error.message, (failures.get(error.message) ?? 0) + 1);
         }
         throw error;
@@ -89,7 +85,6 @@ export function openConverter(
         return undefined;
       return { sha256: sealed, converted: { from, to, sha256 } };
     },
-    failure: () => failure,
     async close() {
       if (folder !== undefined) await rm(await folder, { recursive: true, force: true });
       if (sealedSha256.size > 0) log.info({ event: 'instance.converted', instances: sealedSha256.size });

@@ -1,38 +1,34 @@
 /**
  * deliver: opened study → one PACS, by C-STORE. Every instance gets its outcome, journalled as it comes, so that a
  * restart sends only what is not yet answered; an instance that was stored but not noted is sent again, which a PACS
- * recognises. Each PACS has a job of its own: a dead one delays no other.
+ * recognises. What was refused for good is sent again only when an operator says so. Each PACS has a job of its own: a
+ * dead one delays no other.
  */
 import { join } from 'node:path';
 import { formatStatus } from '../dicom/store-status.js';
 import { type OutgoingInstance, type StoreOutcome, storeInstances } from '../dimse/store-scu.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs } from '../domain/peer.js';
-import { advanceReception, type PacsOutcome, type Reception } from '../domain/reception.js';
+import { advanceReception, isDeliverable, type PacsOutcome, type Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { readPieces } from '../spool/file-pieces.js';
-import { appendJournal, readJournal } from '../spool/journal.js';
-import { commitStored, type Uncommitted } from './commitment.js';
+import { appendJournal } from '../spool/journal.js';
+import { commitStored } from './commitment.js';
+import { takeLateReports } from './commitment-late.js';
+import type { Uncommitted } from './commitment-state.js';
 import { openConverter } from './convert.js';
 import type { OpenedInstance } from './inspect-instances.js';
-import { OutcomeJournal } from './outcome-journal.js';
+import {
+  type JournalledOutcome,
+  journalName,
+  mayBeThere,
+  OutcomeJournal,
+  readEarlierRuns,
+} from './outcome-journal.js';
 import { enqueueNext, type InboundParts } from './parts.js';
+import { describeRefusals, isDuplicate } from './refusals.js';
+import { readSentBefore } from './sent-before.js';
 import { readOpenedInstances } from './verify.js';
-
-/** One answered C-STORE, as it stands in the journal. */
-export interface JournalledOutcome {
-  readonly sopInstanceUid: string;
-  readonly result: 'stored' | 'warning' | 'refused';
-  /** e.g. `0x0000`; absent when no presentation context was accepted. */
-  readonly status?: string;
-  /** Of the data set as its sender sealed it, and as it went out unless it was converted. */
-  readonly sha256?: string;
-  /** It went out in another transfer syntax, `to`, converted without loss; and the SHA-256 of what went out. */
-  readonly converted?: { readonly from: string; readonly to: string; readonly sha256: string };
-  readonly code?: string;
-  /** The PACS has committed to it. */
-  readonly committed?: true;
-}
 
 /** The record shows progress about this often. */
 const PROGRESS_EVERY_MS = 1_000;
@@ -50,12 +46,14 @@ export async function deliver(
   signal: AbortSignal,
 ): Promise<void> {
   const reception = await parts.receptions.read(id);
-  if (reception?.progress === 'verified' && reception.pacs[pacsName]?.state === 'pending') {
+  const outcome = reception?.pacs[pacsName];
+  if (reception !== undefined && isDeliverable(reception) && outcome?.state === 'pending') {
     const pacs = parts.pacs.get(pacsName);
     if (pacs === undefined)
       throw new GatewayError('PACS_REFUSED', `there is no PACS ${pacsName} in the config`);
     if (pacs.paused) throw paused(pacs);
     await deliverTo(parts, pacs, reception, signal);
+    await takeLateReports(parts, id, pacsName);
   }
   await settle(parts, id);
 }
@@ -66,8 +64,7 @@ export async function readOutcomes(
   id: EnvelopeId,
   pacsName: string,
 ): Promise<ReadonlyMap<string, JournalledOutcome>> {
-  const entries = await readJournal<JournalledOutcome>(journalOf(parts, id, pacsName));
-  return new Map(entries.map((entry) => [entry.sopInstanceUid, entry]));
+  return (await readEarlierRuns(journalOf(parts, id, pacsName))).outcomes;
 }
 
 /**
@@ -90,7 +87,7 @@ function paused({ name }: Pacs): GatewayError {
 }
 
 function journalOf(parts: InboundParts, id: EnvelopeId, pacsName: string): string {
-  return parts.receptions.documentPath(id, `outcomes-${pacsName}.jsonl`);
+  return parts.receptions.documentPath(id, journalName(pacsName));
 }
 
 async function deliverTo(
@@ -101,12 +98,15 @@ async function deliverTo(
 ): Promise<void> {
   const { id } = reception;
   const all = await readOpenedInstances(parts, id);
-  const outcomes = new Map(await readOutcomes(parts, id, pacs.name));
-  const todo = all.filter((instance) => !isThere(outcomes.get(instance.sopInstanceUid)));
+  const earlier = await readEarlierRuns(journalOf(parts, id, pacs.name));
+  const outcomes = new Map(earlier.outcomes);
+  const retries = retriesOf(reception);
+  const todo = all.filter(({ sopInstanceUid }) => isDue(outcomes.get(sopInstanceUid), retries));
   let busy: GatewayError | undefined;
   let unanswered: GatewayError | undefined;
   let shownAtMs = parts.clock.now();
-  const journal = new OutcomeJournal(journalOf(parts, id, pacs.name));
+  let sentBefore: Promise<ReadonlyMap<string, string>> | undefined;
+  const journal = new OutcomeJournal(journalOf(parts, id, pacs.name), earlier);
 
   const note = async (outcome: StoreOutcome) => {
     if (outcome.result === 'unanswered') {
@@ -118,7 +118,9 @@ async function deliverTo(
       busy ??= outcome.error;
       return;
     }
-    const entry = { ...toJournal(outcome, outcome.result), ...converter?.outcomeOf(outcome) };
+    const answer = { ...toJournal(outcome, outcome.result, retries), ...converter?.outcomeOf(outcome) };
+    if (isDuplicate(answer)) sentBefore ??= readSentBefore(parts, reception, journalName(pacs.name));
+    const entry = repeated(answer, await sentBefore);
     outcomes.set(entry.sopInstanceUid, entry);
     await journal.note(entry);
     if (parts.clock.now() - shownAtMs < PROGRESS_EVERY_MS) return;
@@ -136,48 +138,57 @@ async function deliverTo(
     await storeInstances({
       pacs,
       callingAe: pacs.callingAe,
-      instances: todo.map((instance) => outgoing(folder, instance, pacs)),
+      instances: todo.map((instance) => ({
+        ...outgoing(folder, instance, pacs),
+        mayBeThere: mayBeThere(earlier, instance.sopInstanceUid),
+      })),
       ...(parts.pool === undefined ? {} : { pool: parts.pool }),
       ...(converter === undefined ? {} : { convert: converter.convert }),
       ...(connect === undefined ? {} : { connect }),
       signal,
+      onSending: ({ sopInstanceUid }) => journal.sending(sopInstanceUid),
       onOutcome: note,
       log: parts.log,
     });
   } finally {
-    await journal.flush();
-    await converter?.close();
+    await journal.end().finally(() => converter?.close());
   }
   const failure = busy ?? unanswered;
-  const unconverted = converter?.failure();
-  const end = {
+  const refusals = describeRefusals(all, outcomes);
+  const end: PacsOutcome = {
     ...summary(all, outcomes, failure === undefined ? undefined : 'pending'),
-    ...(unconverted === undefined ? {} : { lastError: lastErrorOf(unconverted, parts.clock.now()) }),
+    ...(refusals === undefined
+      ? {}
+      : { lastError: { ...refusals, stage: 'deliver', atMs: parts.clock.now(), attempt: 0 } }),
   };
   if (end.state === 'stored') {
     await show(parts, id, pacs.name, { ...end, state: 'pending' });
-    const uncommitted = uncommittedOf(parts, id, pacs.name, all, outcomes);
+    const uncommitted = uncommittedOf(parts, reception, pacs.name, all, outcomes);
     if (!(await commitStored(parts, id, pacs, uncommitted, signal))) return;
   }
   await show(parts, id, pacs.name, end);
-  parts.log.info({
-    event: 'study.delivered',
-    reception: id,
-    pacs: pacs.name,
-    stored: end.storedCount,
-    refused: end.refusedCount,
-  });
+  const counts = { stored: end.storedCount, refused: end.refusedCount };
+  const told = { event: 'study.delivered', reception: id, pacs: pacs.name, ...counts } as const;
+  if (refusals === undefined) parts.log.info(told);
+  else parts.log.warn({ ...told, code: refusals.code }, refusals.message);
   if (failure !== undefined) throw failure;
 }
 
 /** The journal of outcomes, as far as commitment goes. */
 function uncommittedOf(
   parts: InboundParts,
-  id: EnvelopeId,
+  reception: Reception,
   pacsName: string,
   all: readonly OpenedInstance[],
   outcomes: Map<string, JournalledOutcome>,
 ): Uncommitted {
+  const { id } = reception;
+  const refused = {
+    result: 'refused',
+    code: 'COMMITMENT_FAILED',
+    reason: 'PACS does not commit to it',
+    retries: retriesOf(reception),
+  } as const;
   return {
     list: () => all.filter(({ sopInstanceUid }) => outcomes.get(sopInstanceUid)?.committed !== true),
     async note(committed, failed) {
@@ -186,9 +197,7 @@ function uncommittedOf(
           const outcome = outcomes.get(sopInstanceUid);
           return outcome === undefined ? [] : [{ ...outcome, committed: true } as const];
         }),
-        ...failed.map(
-          ({ sopInstanceUid }) => ({ sopInstanceUid, result: 'refused', code: 'COMMITMENT_FAILED' }) as const,
-        ),
+        ...failed.map(({ sopInstanceUid }) => ({ sopInstanceUid, ...refused })),
       ];
       for (const entry of entries) outcomes.set(entry.sopInstanceUid, entry);
       await appendJournal(journalOf(parts, id, pacsName), entries);
@@ -199,15 +208,10 @@ function uncommittedOf(
 
 async function show(parts: InboundParts, id: EnvelopeId, name: string, outcome: PacsOutcome): Promise<void> {
   await parts.receptions.update(id, (record) =>
-    record.progress === 'verified'
+    isDeliverable(record)
       ? advanceReception(record, { type: 'pacs', name, outcome }, parts.clock.now())
       : record,
   );
-}
-
-/** It is of the delivery as a whole; the operator sees it beside the count of what was refused. */
-function lastErrorOf({ code, message }: GatewayError, atMs: number): NonNullable<PacsOutcome['lastError']> {
-  return { code, message, stage: 'deliver', atMs, attempt: 1 };
 }
 
 /** @param state known beforehand; else it follows from the counts */
@@ -232,13 +236,39 @@ function isThere(outcome: JournalledOutcome | undefined): boolean {
   return outcome?.result === 'stored' || outcome?.result === 'warning';
 }
 
-function toJournal(outcome: StoreOutcome, result: JournalledOutcome['result']): JournalledOutcome {
+/** How often an operator has said "again". */
+function retriesOf({ steps }: Reception): number {
+  return steps.filter(({ event }) => event === 'retried').length;
+}
+
+/** It is not there, and has not been refused since an operator last said "again". */
+function isDue(outcome: JournalledOutcome | undefined, retries: number): boolean {
+  return outcome?.result === 'refused' ? (outcome.retries ?? 0) < retries : !isThere(outcome);
+}
+
+/** A duplicate of the very bytes that went there in another envelope is no refusal. */
+function repeated(
+  answer: JournalledOutcome,
+  sentBefore: ReadonlyMap<string, string> | undefined,
+): JournalledOutcome {
+  const { code: _code, reason: _reason, retries: _retries, ...rest } = answer;
+  const isSame = rest.sha256 !== undefined && sentBefore?.get(rest.sopInstanceUid) === rest.sha256;
+  return isDuplicate(answer) && isSame ? { ...rest, result: 'warning' } : answer;
+}
+
+function toJournal(
+  outcome: StoreOutcome,
+  result: JournalledOutcome['result'],
+  retries: number,
+): JournalledOutcome {
   return {
     sopInstanceUid: outcome.sopInstanceUid,
     result,
     ...(outcome.status === undefined ? {} : { status: formatStatus(outcome.status) }),
     ...(outcome.sha256 === '' ? {} : { sha256: outcome.sha256 }),
-    ...(outcome.error === undefined ? {} : { code: outcome.error.code }),
+    ...(outcome.error === undefined
+      ? {}
+      : { code: outcome.error.code, reason: outcome.error.message, retries }),
   };
 }
 

@@ -1,10 +1,12 @@
 /**
  * What a failed step does to the record. A failure of the envelope itself sends it to quarantine, and its sender gets a
- * refusal receipt; a failure of a PACS is that PACS's outcome; everything else parks the reception for an operator.
+ * refusal receipt; what a PACS did, or did not do, is that PACS's outcome; everything else parks the reception for an
+ * operator, and its sender hears nothing: it is our own affair.
  */
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { LastError, Parking } from '../domain/parking.js';
-import { advanceReception, type DueStep } from '../domain/reception.js';
+import { advanceReception, isDeliverable } from '../domain/reception.js';
+import type { DueStep } from '../domain/reception-steps.js';
 import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import { discardFolder, moveFolder } from '../spool/envelope-store.js';
@@ -31,6 +33,16 @@ const ENVELOPE_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'PAYLOAD_INCONSISTENT',
 ]);
 
+/** The PACS is to blame: it was asked and said no, or could not be reached for days. */
+const PACS_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'PACS_UNREACHABLE',
+  'PACS_BUSY',
+  'PACS_REFUSED',
+  'CONTEXT_UNSUPPORTED',
+  'STORE_UNANSWERED',
+  'COMMITMENT_FAILED',
+]);
+
 /** Notes that a step failed and when it is tried again. */
 export async function noteReceptionFailure(
   parts: InboundParts,
@@ -43,7 +55,7 @@ export async function noteReceptionFailure(
   const lastError: LastError = { ...parking(parts, step, error), attempt, nextAttemptAtMs };
   await parts.receptions.update(id, (record) => {
     const outcome = step.pacs === undefined ? undefined : record.pacs[step.pacs];
-    if (step.pacs !== undefined && outcome !== undefined && record.progress === 'verified') {
+    if (step.pacs !== undefined && outcome !== undefined && isDeliverable(record)) {
       const event = { type: 'pacs', name: step.pacs, outcome: { ...outcome, lastError } } as const;
       return advanceReception(record, event, parts.clock.now());
     }
@@ -59,8 +71,7 @@ export async function giveUpReception(
   error: GatewayError,
 ): Promise<void> {
   const parked = parking(parts, step, error);
-  // The PACS has all of it, and refuses nothing: it has only not said yet that it keeps it.
-  if (step.stage === 'deliver' && step.pacs !== undefined && error.code !== 'COMMITMENT_PENDING') {
+  if (step.stage === 'deliver' && step.pacs !== undefined && PACS_FAILURES.has(error.code)) {
     await refuseByPacs(parts, step.pacs, id, parked);
   } else if ((step.stage === 'open' || step.stage === 'verify') && ENVELOPE_FAILURES.has(error.code)) {
     await quarantine(parts, id, parked);
@@ -95,7 +106,7 @@ async function refuseByPacs(
 ): Promise<void> {
   await parts.receptions.update(id, (record) => {
     const outcome = record.pacs[name];
-    if (outcome === undefined || record.progress !== 'verified') return record;
+    if (outcome === undefined || !isDeliverable(record)) return record;
     const lastError = { ...parked, attempt: 0 };
     return advanceReception(
       record,

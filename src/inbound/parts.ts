@@ -8,7 +8,8 @@ import type { Clock } from '../domain/clock.js';
 import type { CommitmentTransaction } from '../domain/commitment-transaction.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs, Peer } from '../domain/peer.js';
-import { type DueStep, nextReceptionSteps, type Reception } from '../domain/reception.js';
+import type { Reception } from '../domain/reception.js';
+import { type DueStep, nextReceptionSteps } from '../domain/reception-steps.js';
 import type { Site } from '../domain/site.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { AgeLimits } from '../jmix/envelope-age.js';
@@ -19,6 +20,7 @@ import type { RecordStore } from '../spool/record-store.js';
 import type { Lines } from '../transport/lines.js';
 import type { KeyNews } from '../trust/peer-news.js';
 import type { SiteKeys } from '../trust/site-keys.js';
+import type { CommitmentMemory } from './commitment-memory.js';
 
 export interface InboundParts {
   readonly site: Site;
@@ -31,6 +33,7 @@ export interface InboundParts {
   readonly keyNews: KeyNews;
   readonly openpgp: Openpgp;
   readonly pacs: ReadonlyMap<string, Pacs>;
+  readonly commitmentMemory: CommitmentMemory;
   /** How a PACS is connected to; undefined for plain DICOM. */
   connectorTo(remote: { readonly tls: boolean }): ((to: AeAddress) => Socket) | undefined;
   /** Associations to PACS that are kept open from one study to the next; they are opened and released without it. */

@@ -5,6 +5,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
+import { isReceptionEnded } from '../domain/reception.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 
@@ -17,7 +18,7 @@ export async function recoverReceptions(parts: InboundParts, ids: readonly Envel
   let unfinished = 0;
   for (const id of ids) {
     const reception = await parts.receptions.read(id);
-    if (reception === undefined || reception.progress === 'confirmed') continue;
+    if (reception === undefined || isReceptionEnded(reception)) continue;
     unfinished += 1;
     await enqueueNext(parts, reception);
   }

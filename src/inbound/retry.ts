@@ -2,6 +2,7 @@
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, receptionState } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { folderExists } from '../spool/envelope-store.js';
 import { RECEIPT_DOCUMENTS } from './confirm.js';
 import { takeUpAgain } from './give-way.js';
 import { enqueueNext, type InboundParts } from './parts.js';
@@ -13,6 +14,13 @@ export async function retryReception(parts: InboundParts, id: EnvelopeId): Promi
   const state = receptionState(reception);
   if (state !== 'quarantined' && state !== 'parked' && state !== 'refused') {
     throw new GatewayError('STATE_INVALID', `a reception that is ${state} needs no retry`);
+  }
+  const isLate = state === 'refused' && reception.progress === 'confirmed';
+  if (isLate && !(await folderExists(parts.layout.openedOf(id)))) {
+    throw new GatewayError(
+      'STATE_INVALID',
+      'its instances are no longer here: ask the sender to send it anew',
+    );
   }
   if (reception.quarantined !== undefined) {
     await takeUpAgain(parts, reception);

@@ -1,5 +1,5 @@
 /** Forgets received studies that our PACS has had for long enough. Records, manifests and receipts are kept. */
-import type { Reception } from '../domain/reception.js';
+import { isReceptionEnded, type Reception } from '../domain/reception.js';
 import { discardFolder, folderExists } from '../spool/envelope-store.js';
 import { RECEIPT_DOCUMENTS } from './confirm.js';
 import { discardLetter } from './mail-receipt.js';
@@ -11,7 +11,7 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
   let forgotten = 0;
   for (const id of await parts.receptions.ids()) {
     const reception = await parts.receptions.read(id);
-    if (reception?.progress !== 'confirmed') continue;
+    if (reception === undefined || !isReceptionEnded(reception)) continue;
     const endedAtMs = reception.steps.findLast(
       ({ event }) => event === 'delivered' || event === 'receipt' || event === 'tested',
     )?.atMs;

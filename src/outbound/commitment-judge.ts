@@ -6,18 +6,22 @@
  * `DELIVERY_PATIENCE_MS` after the modality asked: an operator may send again what was refused or parked. A receiver
  * whose software sends no receipts proves nothing, so there is no commitment either.
  *
+ * While another version of an instance is kept aside, there is none for anybody: by its UID alone nobody can say which of
+ * the two a modality means, and the one aside goes nowhere.
+ *
  * | Failure Reason | when |
  * |---|---|
  * | 0x0112 no such instance | it never came, or was forgotten after it went to receivers who prove nothing |
  * | 0x0119 class conflict | it is here as an instance of another SOP class |
- * | 0x0110 processing failure | `delivered` only: no receipt is to come, or none came in time |
+ * | 0x0110 processing failure | another version is kept aside; `here`: its file is gone or cut off; `delivered`: no receipt is to come, or none came in time |
  */
 import { FAILURE_REASONS, type FailedReference, type InstanceReference } from '../domain/commitment.js';
 import { type Delivery, isEnded } from '../domain/delivery.js';
 import type { Instance } from '../domain/instance.js';
 import type { Study } from '../domain/study.js';
 import type { Uid } from '../domain/uid.js';
-import { studiesWith } from '../spool/find-instances.js';
+import { instancesKeptAside, studiesWith } from '../spool/find-instances.js';
+import { readInstanceMeta } from '../spool/instance-file.js';
 import type { CommitmentParts } from './commitment-parts.js';
 import { INSTANCES_DOCUMENT } from './complete-study.js';
 
@@ -90,12 +94,42 @@ async function judgeStudy(
   verdicts: Verdicts,
 ): Promise<void> {
   const held = [...study.instances.values()].filter(({ sopInstanceUid }) => wanted.has(sopInstanceUid));
+  const inTwoVersions = await instancesKeptAside(parts.layout, study.key);
   const freezes = parts.mode === 'here' ? new Map<Uid, Verdict>() : await judgeFreezes(parts, study);
+  const damaged = parts.mode === 'here' ? await damagedOf(parts, study.key, held) : new Set<Uid>();
   for (const { sopInstanceUid, sopClassUid } of held) {
-    const verdict = parts.mode === 'here' ? 'committed' : (freezes.get(sopInstanceUid) ?? 'waiting');
+    const here = damaged.has(sopInstanceUid) ? FAILURE_REASONS.processingFailure : 'committed';
+    const one = parts.mode === 'here' ? here : (freezes.get(sopInstanceUid) ?? 'waiting');
+    const verdict = inTwoVersions.has(sopInstanceUid) ? FAILURE_REASONS.processingFailure : one;
     verdicts.set(sopInstanceUid, { studyKey: study.key, sopClassUid, verdict });
     wanted.delete(sopInstanceUid);
   }
+}
+
+/** Files looked at side by side. */
+const BATCH = 32;
+
+/** Those whose file is gone, or is not what was stored: the index alone vouches for nothing. */
+async function damagedOf(
+  { layout, log }: CommitmentParts,
+  key: string,
+  held: readonly Instance[],
+): Promise<ReadonlySet<Uid>> {
+  const damaged = new Set<Uid>();
+  for (let at = 0; at < held.length; at += BATCH) {
+    const batch = held.slice(at, at + BATCH).map(async ({ sopInstanceUid, dataSetBytes }) => {
+      const file = await readInstanceMeta(layout.instance(key, sopInstanceUid)).catch(() => undefined);
+      if (file?.dataSetBytes !== dataSetBytes) damaged.add(sopInstanceUid);
+    });
+    await Promise.all(batch);
+  }
+  if (damaged.size > 0) {
+    log.error(
+      { event: 'study.damaged', study: key, instances: damaged.size, code: 'SPOOL_CORRUPT' },
+      'files are gone or cut off, and are not committed to: let the modality send them again',
+    );
+  }
+  return damaged;
 }
 
 /** What each frozen instance waits for, by the first freeze that took it; a later one may take it along once more. */
@@ -141,9 +175,11 @@ async function judgeForgotten(
     if (first === undefined) continue;
     const bytes = await parts.deliveries.readDocument(first.id, INSTANCES_DOCUMENT);
     if (bytes === undefined) continue;
-    const verdict = judgeForgottenFreeze(parts, group);
+    const ofAll = judgeForgottenFreeze(parts, group);
+    const inTwoVersions = await instancesKeptAside(parts.layout, first.studyKey);
     for (const { sopInstanceUid, sopClassUid } of JSON.parse(bytes.toString('utf8')) as Instance[]) {
       if (!wanted.has(sopInstanceUid)) continue;
+      const verdict = inTwoVersions.has(sopInstanceUid) ? FAILURE_REASONS.processingFailure : ofAll;
       verdicts.set(sopInstanceUid, { studyKey: first.studyKey, sopClassUid, verdict });
       wanted.delete(sopInstanceUid);
     }

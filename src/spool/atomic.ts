@@ -49,10 +49,13 @@ async function fsyncFolder(path: string): Promise<void> {
   }
 }
 
-/** Creates a folder, and makes its own entry durable. No error when it exists. */
+/**
+ * Creates a folder, and makes its own entry durable. No error when it exists; its entry may not be durable yet even so,
+ * where whoever made it was stopped, or is not done.
+ */
 export async function makeFolder(path: string): Promise<void> {
-  const created = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (created !== undefined) await syncFolder(dirname(path));
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await syncFolder(dirname(path));
 }
 
 /** Renames a file or folder within one file system, durably. The target must not exist, or be a plain file. */

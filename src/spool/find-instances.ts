@@ -27,6 +27,13 @@ export async function* studiesWith(layout: Layout, wanted: ReadonlySet<string>):
   }
 }
 
+/** SOP Instance UIDs of which other versions are kept aside: they came with other bytes than what this study holds. */
+export async function instancesKeptAside(layout: Layout, key: string): Promise<ReadonlySet<string>> {
+  const names = await namesIn(layout.conflictsOf(key));
+  // `<uid>-<start of its SHA-256>.dcm`
+  return new Set(names.map((name) => name.split('-', 1).join('')));
+}
+
 async function newestFirst(layout: Layout): Promise<readonly string[]> {
   const keys = await studyKeys(layout);
   const aged: { key: string; mtimeMs: number }[] = [];

@@ -43,7 +43,8 @@ export async function readJournal<T>(path: string): Promise<T[]> {
   for (const line of text.split('\n')) {
     if (line === '') continue;
     try {
-      entries.push(JSON.parse(line) as T);
+      const entry: unknown = JSON.parse(line);
+      if (typeof entry === 'object' && entry !== null) entries.push(entry as T);
     } catch {
       // Torn by a crash.
     }

@@ -106,6 +106,12 @@ describeWith('orthanc', 'storage commitment with Orthanc', () => {
     const at = site.process({ pacs: new Map([['main', known]]) });
     await sites.site('site-a').send('site-b');
     await at.poll();
+    // It aborts without a word on why, as one that restarts would: it is asked twice more.
+    for (let times = 0; times < 2; times += 1) {
+      expect(at.postponed).toMatchObject([{ code: 'COMMITMENT_PENDING' }]);
+      for (const { stage, id: job } of at.postponed.splice(0)) at.jobs.push({ stage, id: job });
+      await at.work();
+    }
     const [id] = await site.context.receptions.ids();
     const record = id === undefined ? undefined : await site.context.receptions.read(id);
     expect(record).toMatchObject({

@@ -194,7 +194,7 @@ describe('a PACS that commits', () => {
 describe('a PACS that takes no part', () => {
   it.each([
     ['does not know the class', undefined],
-    ['refuses the request', 0x0110],
+    ['is not allowed to', 0x0124],
   ])('offered: one that %s is noted, and the delivery goes on', async (_what, status) => {
     const pacs = status === undefined ? sites.pacs : await startPacs(async () => ({ status }));
     const done = await receive(process(pacs.port));
@@ -359,5 +359,20 @@ describe('who reports', () => {
       expect(await reportCommitment(peer, request.transactionUid, all(request))).toBe(0x0112);
     }
     expect(site.logged).toContainEqual(expect.objectContaining({ event: 'commitment.foreign_host' }));
+  });
+
+  it('a PACS that is spoken to by TLS is not heard without', async () => {
+    const pacs = await startPacs(async () => TAKEN);
+    await receive(process(pacs.port));
+    const gateway = await startGateway(site, {}, pacsAt(pacs.port, { tls: true }));
+    closing.push(gateway.close);
+    const [request] = requests;
+    if (request === undefined) throw new Error('the PACS was asked');
+    const caller = await openModality(gateway.port, 'PACS');
+    closing.push(() => caller.association.release());
+    const { signal } = new AbortController();
+    const peer = { signal, invoke: caller.association.invoke.bind(caller.association) };
+    expect(await reportCommitment(peer, request.transactionUid, all(request))).toBe(0x0112);
+    expect(site.logged).toContainEqual(expect.objectContaining({ event: 'commitment.without_tls' }));
   });
 });

@@ -1,6 +1,6 @@
 /** Modalities ask us to commit: what they are told, on which association, and what survives a restart. */
 import { randomUUID } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatCommitmentRequest } from '../../src/dimse/commitment-data-set.js';
@@ -86,6 +86,38 @@ describe('commitment: here', () => {
         { ...wrongClass, reason: 0x0119 },
       ],
     });
+  });
+
+  it('an instance that came in two versions is committed to for nobody while one is kept aside', async () => {
+    const { reports, ask } = await modality((await gateway()).port);
+    const [first, second] = held;
+    if (first === undefined || second === undefined) throw new Error('the study has two instances');
+    const folder = site.context.layout.conflictsOf(key);
+    const path = join(folder, `${first.sopInstanceUid}-0123456789abcdef.dcm`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(path, 'the other version');
+    await ask(newUid(), held);
+    await toldTo(reports);
+    expect(reports[0]).toMatchObject({ committed: [second], failed: [{ ...first, reason: 0x0110 }] });
+    await rm(path);
+    await ask(newUid(), held);
+    await toldTo(reports, 2);
+    expect(reports[1]?.committed).toEqual(held);
+  });
+
+  it('an instance whose file was cut off or removed is not committed to, whatever the index says', async () => {
+    const { reports, ask } = await modality((await gateway()).port);
+    const [first, second] = held.map(({ sopInstanceUid }) =>
+      site.context.layout.instance(key, sopInstanceUid as never),
+    );
+    if (first === undefined || second === undefined) throw new Error('the study has two instances');
+    await truncate(first, 1_000);
+    await rm(second);
+    await ask(newUid(), held);
+    await toldTo(reports);
+    expect(reports[0]?.committed).toEqual([]);
+    expect(reports[0]?.failed.map(({ reason }) => reason)).toEqual([0x0110, 0x0110]);
+    expect(site.logged).toContainEqual(expect.objectContaining({ event: 'study.damaged', instances: 2 }));
   });
 
   it('a modality that left and does not listen is told on its next association', async () => {

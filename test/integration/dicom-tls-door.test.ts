@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { DicomTlsOptions } from '../../src/dimse/dicom-tls.js';
 import { readTlsMaterial } from '../../src/dimse/dicom-tls-material.js';
 import { listenForAssociations, type ScpListener } from '../../src/dimse/scp-listener.js';
+import { silentLog } from '../../src/observe/log.js';
 import { makeAuthority } from '../support/certificate-authority.js';
 import type { TestCertificate } from '../support/certificates.js';
 import { runProcess } from '../support/processes.js';
@@ -22,13 +23,17 @@ let reasons: string[];
 let inside: TLSSocket[];
 const callers: Socket[] = [];
 
-const listen = async (options: Partial<DicomTlsOptions> & { maxConnections?: number } = {}) => {
+const listen = async (
+  options: Partial<DicomTlsOptions> & { maxConnections?: number; handshakeTimeoutMs?: number } = {},
+) => {
   const dicomTls = await site.open(options);
   listener = await listenForAssociations({
     host: '127.0.0.1',
     tls: { port: 0, dicomTls },
     maxConnections: options.maxConnections ?? 10,
-    handshakeTimeoutMs: 300,
+    associated: () => new Set(),
+    log: silentLog,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? 300,
     take: (socket) => {
       socket.on('error', () => undefined);
       inside.push(socket as TLSSocket);
@@ -242,8 +247,8 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
     expect(reasons[0]).toContain('is set to plain DICOM');
   });
 
-  it('gives up a handshake that never ends, dripping or not, and gives its place to the next', async () => {
-    await listen({ maxConnections: 2 });
+  it('gives up a handshake that never ends, dripping or not', async () => {
+    await listen();
     const silent = callPlain();
     const dripping = callPlain();
     const hello = Buffer.from('160301020001000 1fc0303'.replace(' ', ''), 'hex');
@@ -252,12 +257,22 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
       sent += 1;
       if (dripping.writable) dripping.write(hello.subarray(sent - 1, sent));
     }, 40);
-    await Promise.all([once(silent, 'connect'), once(dripping, 'connect')]);
-    expect(await call(await site.authority.issue())).toBe('');
     await Promise.all([once(silent, 'close'), once(dripping, 'close')]);
     clearInterval(drip);
     expect(reasons).toContain('it did not finish its handshake in time');
     expect(await call(await site.authority.issue())).toBe(WELCOME);
+  });
+
+  it('closes the oldest handshake that is not finished for the next caller, when no place is left', async () => {
+    await listen({ maxConnections: 2, handshakeTimeoutMs: 30_000 });
+    const oldest = callPlain();
+    await once(oldest, 'connect');
+    const other = callPlain();
+    await once(other, 'connect');
+    const closed = once(oldest, 'close');
+    expect(await call(await site.authority.issue())).toBe(WELCOME);
+    await closed;
+    expect(other.destroyed).toBe(false);
   });
 
   it('ends unfinished handshakes when it closes', async () => {

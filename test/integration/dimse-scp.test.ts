@@ -201,7 +201,7 @@ describeWith('dcmtk', 'the SCP takes', () => {
   });
 
   it('an instance of many PDUs, at the smallest and at the largest PDU length', async () => {
-    const [large] = await make('large', { kind: 'cr', rows: 1024 });
+    const [large] = await make('large', { kind: 'ct', slices: 1, rows: 1024 });
     const path = large?.path ?? '';
     const sent = await readDataSets([path]);
     for (const maxPduBytes of [4096, 1024 * 1024]) {

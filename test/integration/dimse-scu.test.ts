@@ -305,7 +305,7 @@ describe('one instance among others', () => {
     [0x0001, 'warning', undefined],
     [0x0107, 'warning', undefined],
     [0x0116, 'warning', undefined],
-    [0x0111, 'warning', undefined],
+    [0x0111, 'refused', 'PACS_REFUSED'],
     [0xa700, 'refused', 'PACS_BUSY'],
     [0xa701, 'refused', 'PACS_BUSY'],
     [0xa900, 'refused', 'PACS_REFUSED'],
@@ -322,6 +322,47 @@ describe('one instance among others', () => {
     expect(results).toEqual([result, 'stored']);
     expect(outcomes[0]?.status).toBe(status);
     expect(outcomes[0]?.error?.code).toBe(code);
+  });
+
+  it('status 0x0111 to what may be there already: a warning, for the PACS has it', async () => {
+    const { pacs } = await peerThat(storingScript(() => 0x0111));
+    const { results } = await send(pacs, [sample(1), sample(2, undefined, { mayBeThere: true })]);
+    expect(results).toEqual(['refused', 'warning']);
+  });
+
+  it('each is announced before it goes out; what has no context never is', async () => {
+    const announced: string[] = [];
+    const { pacs } = await peerThat(
+      storingScript(({ dataSet }) => (announced.length === dataSet.length ? 0 : 0xc000), {
+        result: ({ transferSyntax }) => (transferSyntax === JPEG ? 4 : 0),
+      }),
+    );
+    const { results } = await send(
+      pacs,
+      [
+        sample(1, Buffer.alloc(1)),
+        sample(2, Buffer.alloc(2), { transferSyntaxUid: JPEG }),
+        sample(3, Buffer.alloc(2)),
+      ],
+      { onSending: ({ sopInstanceUid }) => void announced.push(sopInstanceUid) },
+    );
+    expect(announced).toEqual(['2.25.1', '2.25.3']);
+    expect(results).toEqual(['stored', 'refused', 'stored']);
+  });
+
+  it('nothing goes out when it cannot be announced, and the reason is thrown', async () => {
+    let arrived = 0;
+    const { pacs } = await peerThat(
+      storingScript(() => {
+        arrived += 1;
+        return 0;
+      }),
+    );
+    const sending = send(pacs, [sample(1), sample(2)], {
+      onSending: () => Promise.reject(new GatewayError('SPOOL_WRITE_FAILED', 'the disk is full')),
+    });
+    await expect(sending).rejects.toThrow(withCode('SPOOL_WRITE_FAILED'));
+    expect(arrived).toBe(0);
   });
 
   it('context refused: named by SOP class and transfer syntax, the others go on', async () => {

@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
-import { nextReceptionSteps } from '../../src/domain/reception.js';
+import { nextReceptionSteps } from '../../src/domain/reception-steps.js';
 import { mailReceipt } from '../../src/inbound/mail-receipt.js';
 import { rawPublicKey } from '../../src/jmix/raw-keys.js';
 import type { Receipt } from '../../src/trust/receipt.js';

@@ -199,6 +199,18 @@ describeWith('chromium', 'the page', () => {
     await page.getByText('The delivery to St. Mary Hospital is looked after again.').waitFor();
   });
 
+  it('names a modality that could not be told what we commit to, and why', async () => {
+    const untold = [
+      { callingAe: 'CT1', requestCount: 2, sinceMs: Date.now() - 600_000, message: 'nobody listens' },
+      { callingAe: 'MR1', requestCount: 1, sinceMs: Date.now() - 600_000 },
+    ];
+    operations.records.overview = { commitment: { undecidedCount: 0, untold } };
+    await logIn();
+    const items = await seen(page.locator('#attention .item'));
+    expect(items).toMatch(/^CT1 could not be told what we commit to \(2 requests\)/);
+    expect(items).toMatch(/nobody listens[\s\S]*MR1 could not be told[\s\S]*add reportTo/i);
+  });
+
   it('tells of an audit trail that was altered on the way, though the study arrived', async () => {
     const record = fakeDelivery({ carriage: 'acknowledged', receipt: 'verified', custody: 'broken' });
     const advice = 'ask both sites for their own records';
@@ -209,6 +221,44 @@ describeWith('chromium', 'the page', () => {
     const item = page.locator('#attention .item');
     expect(await seen(item)).toMatch(/^The audit trail of a study for St. Mary Hospital was changed/);
     expect(await seen(item)).toContain(advice);
+  });
+
+  it('names every PACS that refused a study with its own reason, and one that is paused', async () => {
+    const at = { code: 'PACS_REFUSED', stage: 'deliver', atMs: Date.now(), attempt: 0 } as const;
+    const counts = { storedCount: 2, refusedCount: 1 };
+    const refused = (message: string) =>
+      ({ ...counts, state: 'refused', lastError: { ...at, message } }) as const;
+    const paused = {
+      ...at,
+      code: 'PACS_PAUSED',
+      message: 'sending to main is paused in the config',
+    } as const;
+    const shared = {
+      progress: 'verified',
+      instanceCount: 3,
+      studyInstanceUid: '1.2.3',
+      modalities: [],
+    } as const;
+    operations.records.receptions = [
+      fakeReception({
+        ...shared,
+        pacs: { ct: refused('PACS answers 0xC000'), mr: refused('PACS takes no MR'), cr: refused('busy') },
+      }),
+      fakeReception({
+        ...shared,
+        pacs: {
+          main: { state: 'pending', storedCount: 0, refusedCount: 0, lastError: { ...paused, attempt: 1 } },
+        },
+      }),
+    ];
+    await logIn();
+    const list = page.locator('#attention');
+    await list.getByText('ct, mr and cr refused a study from site-c').waitFor();
+    expect(await seen(list)).toMatch(/ct: PACS answers 0xC000. mr: PACS takes no MR. cr: busy/i);
+    expect(await seen(list)).toMatch(/Sending to main is paused[\s\S]*1 envelope waits here/);
+    const rows = await page.textContent('#receptions');
+    expect(rows).toContain('Sending to main is paused in the config');
+    expect(rows).not.toContain('Attempt');
   });
 
   it('tells of an exchange that cannot be reached, and of an envelope there that cannot be fetched', async () => {

@@ -1,5 +1,6 @@
 /** Everything that waits for a person, worst first: what it is, why, and what to do. */
 import { card, diskItems } from './attention-card.js';
+import { commitmentItems } from './commitment.js';
 import { exchangeFailures, exchangeTroubles } from './exchanges.js';
 import { plural } from './format.js';
 import { actionButton, copyable } from './parts.js';
@@ -20,8 +21,10 @@ export function attention(state, nowMs, busy) {
     ...overview.overdue.map((record) => overdueItem(record, busy)),
     ...overview.custodyBroken.map(custodyItem),
     ...exchangeTroubles(overview.exchanges),
+    ...pausedItems(state.receptions),
     ...state.studies.filter((study) => study.state === 'held').map((study) => studyItem(study, busy)),
     ...peerItems(state.peers),
+    ...commitmentItems(overview.commitment),
     ...conflictItems(overview.counts.conflicts),
     ...state.refusals.filter(({ atMs }) => nowMs - atMs < RECENT_MS).map(refusalItem),
   ];
@@ -128,21 +131,15 @@ function custodyItem(record) {
 }
 
 function receptionItem(record, busy) {
-  const [pacsName, pacs] = Object.entries(record.pacs).find(([, one]) => one.state === 'refused') ?? [];
-  const reason = record.quarantined ??
-    record.parked ?? {
-      code: pacs?.lastError?.code ?? 'PACS_REFUSED',
-      message:
-        pacs?.lastError?.message ?? `${pacs?.refusedCount} of ${record.instanceCount} instances were refused`,
-      atMs: record.steps.at(-1)?.atMs ?? record.receivedAtMs,
-    };
+  const refusals = Object.entries(record.pacs).filter(([, { state }]) => state === 'refused');
+  const reason = record.quarantined ?? record.parked ?? refusalsOf(record, refusals);
   const what = record.receiptFor === undefined ? 'An envelope' : 'A receipt';
   const title =
     record.quarantined !== undefined
       ? `${what} from ${record.senderName} is in quarantine`
-      : pacsName === undefined
+      : refusals.length === 0
         ? `A study from ${record.senderName} is stuck`
-        : `${pacsName} refused a study from ${record.senderName}`;
+        : `${and(refusals.map(([name]) => name))} refused a study from ${record.senderName}`;
   return card({
     key: record.id,
     title,
@@ -161,6 +158,43 @@ function receptionItem(record, busy) {
       }),
     ],
   });
+}
+
+/** Of several PACS each is told with its own reason. */
+function refusalsOf(record, refusals) {
+  const whys = refusals.map(([name, { lastError, refusedCount }]) => {
+    const why = lastError?.message ?? `${refusedCount} of ${record.instanceCount} instances were refused`;
+    return refusals.length === 1 ? why : `${name}: ${why}`;
+  });
+  return {
+    code: refusals.map(([, { lastError }]) => lastError?.code).find(Boolean) ?? 'PACS_REFUSED',
+    message: whys.join('. '),
+    atMs: record.steps.at(-1)?.atMs ?? record.receivedAtMs,
+  };
+}
+
+function and(names) {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}
+
+/** Nobody is to forget a PACS that the config pauses, while studies for it lie here. */
+function pausedItems(receptions) {
+  const waiting = new Map();
+  for (const { pacs } of receptions) {
+    for (const [name, { lastError }] of Object.entries(pacs)) {
+      if (lastError?.code === 'PACS_PAUSED') waiting.set(name, (waiting.get(name) ?? 0) + 1);
+    }
+  }
+  return [...waiting].map(([name, count]) =>
+    card({
+      key: `${name} paused`,
+      tone: 'warn',
+      title: `Sending to ${name} is paused`,
+      code: 'PACS_PAUSED',
+      why: `The config says so, and ${plural(count, 'envelope')} ${count === 1 ? 'waits' : 'wait'} here for it.`,
+      advice: `remove “paused: true” from ${name} in the config, and start the bridge again`,
+    }),
+  );
 }
 
 function studyItem(study, busy) {
@@ -234,8 +268,9 @@ function refusalWords({ code, callingAe, calledAe, remoteAddress, reason, advice
     case 'CALLER_UNTRUSTED':
       return {
         why: `It did not get through TLS: ${reason}.`,
-        advice:
-          'docs/dicom.md says how certificates are exchanged; a certificate that you know can be added to dimse.tls.certificateFingerprints',
+        advice: !/certificate|signed|CA/.test(reason ?? '')
+          ? 'docs/dicom.md says what to do if it is a device of yours; anything else was kept out, and nothing is to be done'
+          : 'docs/dicom.md says how certificates are exchanged; a certificate that you know can be added to dimse.tls.certificateFingerprints',
       };
     default:
       return { why: reason ?? '', advice: advice ?? '' };

@@ -1,6 +1,6 @@
 /** The small parts that every list is made of. */
 import { el } from './dom.js';
-import { age } from './format.js';
+import { age, sentence } from './format.js';
 
 /** State → tone; a state that is not listed is on its way. */
 export const TONES = {
@@ -130,8 +130,11 @@ export function storyButton(path, label) {
 /** Why the last attempt failed, and when the next one comes. */
 export function lastError(error) {
   if (error === undefined) return '';
-  const next = error.nextAttemptAtMs === undefined ? '' : ['; next try ', age(error.nextAttemptAtMs)];
-  return el('span', { class: 'trouble' }, `Attempt ${error.attempt}: ${error.message}`, next);
+  // 0: no attempt of many, but the end of it; and what the config holds back was never tried.
+  const { code, message, attempt, nextAttemptAtMs } = error;
+  if (attempt === 0 || code === 'PACS_PAUSED') return el('span', { class: 'trouble' }, sentence(message));
+  const next = nextAttemptAtMs === undefined ? '' : ['; next try ', age(nextAttemptAtMs)];
+  return el('span', { class: 'trouble' }, `Attempt ${attempt}: ${message}`, next);
 }
 
 export function empty(title, ...text) {

@@ -55,7 +55,7 @@ export async function prepareInstanceFiles(folder: string): Promise<InstanceFile
 export function formatInstanceConfig(files: InstanceFiles): string {
   // Redis reads "…" with the same escapes as JSON for all that a path may hold.
   const lines = [
-    '# Written by Drawbridge at each start.',
+    '# Written by Drawbridge; a change would not last.',
     'port 0',
     `unixsocket ${JSON.stringify(files.socket)}`,
     'unixsocketperm 700',

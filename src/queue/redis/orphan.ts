@@ -40,7 +40,20 @@ export async function takeOver(files: InstanceFiles, log: Log): Promise<void> {
     await endProcess(pid, END_GRACE_MS);
   }
   const self: Owner = { pid: process.pid, startTime: await startTimeOf(process.pid) };
-  await writeFile(files.owner, JSON.stringify(self), { mode: 0o600 });
+  try {
+    await writeFile(files.owner, JSON.stringify(self), { mode: 0o600 });
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    // To start matters more: what the bridge has to ship is what makes room.
+    log.warn(
+      { event: 'redis.owner_not_noted' },
+      'the disk is full: another bridge here would not be noticed',
+    );
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }
 
 /** The id of a living Redis on our files, proved by the answer on our socket, or by its command line. */

@@ -3,7 +3,7 @@
  * again when it dies, and stopped with the bridge.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RedisOptions } from 'ioredis';
 import { GatewayError } from '../../errors/gateway-error.js';
@@ -79,7 +79,7 @@ export class PrivateInstance {
   /** True when Redis is ready and watched; false when it ended first. */
   async #startOnce(): Promise<boolean> {
     if (this.#failedStarts === STARTS_BEFORE_SETTING_ASIDE) await this.#setDataAside();
-    await writeFile(this.#files.config, formatInstanceConfig(this.#files), { mode: 0o600 });
+    await this.#writeConfig();
     if (this.#stopping.signal.aborted) return false;
     const env = programEnvironment(this.#program);
     const child = spawn(this.#program.command, [this.#files.config], {
@@ -109,6 +109,14 @@ export class PrivateInstance {
     this.#log.info({ event: 'redis.started', version: this.#program.version, pid: child.pid });
     this.#watching = end.then(() => this.#restart(child));
     return true;
+  }
+
+  /** Leaves alone what is there already: a disk that is full would take it away, and give nothing for it. */
+  async #writeConfig(): Promise<void> {
+    const { config } = this.#files;
+    const text = formatInstanceConfig(this.#files);
+    if ((await readFile(config, 'utf8').catch(() => undefined)) === text) return;
+    await writeFile(config, text, { mode: 0o600 });
   }
 
   /** Redis answers from the moment it listens, but takes no commands until its data is read. */

@@ -1,6 +1,7 @@
 /** What `drawbridge status` says of storage commitment. */
 import { expect, it } from 'vitest';
 import { describeCommitment } from '../../../src/cli/commitment-status.js';
+import { pacsRefusalOf } from '../../../src/cli/status.js';
 import { viewCommitment } from '../../../src/compose/commitment-view.js';
 import type { CommitmentRequest } from '../../../src/domain/commitment-request.js';
 import type { ReceptionView } from '../../../src/http/ports.js';
@@ -54,4 +55,13 @@ it('what the PACS said is counted by PACS', () => {
   expect(describeCommitment(undefined, [of('committed'), of('committed'), of('unreported'), of()])).toEqual([
     'commitment  PACS main: 2 committed to, 1 without, because it did not report',
   ]);
+});
+
+it('a reception that a PACS refused names the PACS and its reason', () => {
+  const lastError = { code: 'PACS_REFUSED', message: 'PACS answers 0xC000', stage: 'deliver', atMs: NOW_MS };
+  const stored = { state: 'stored', storedCount: 3, refusedCount: 0 };
+  const refused = { state: 'refused', storedCount: 2, refusedCount: 1 };
+  const of = (pacs: object) => pacsRefusalOf({ pacs, instanceCount: 3 } as unknown as ReceptionView);
+  expect(of({ main: { ...refused, lastError }, other: stored })).toBe('PACS main: PACS answers 0xC000');
+  expect(of({ main: refused })).toBe('PACS main: 1 of 3 instances were refused');
 });

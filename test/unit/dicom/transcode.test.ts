@@ -134,6 +134,16 @@ describe('a data set in another encoding of its elements', () => {
     expect(result).toEqual(element('explicit-le', 0x00081140, 'SQ', item(value)));
   });
 
+  it('has sequences that came as UN as what they are, where Implicit VR cannot say UN', async () => {
+    const name = element('implicit-le', 0x00080104, 'LO', 'what');
+    const items = element('implicit-le', 0xfffee000, '', name);
+    const source = element('explicit-le', 0x00400275, 'UN', items);
+    expect(await converted(source, EXPLICIT, IMPLICIT)).toEqual(
+      element('implicit-le', 0x00400275, 'SQ', items),
+    );
+    expect(await converted(source, EXPLICIT, EXPLICIT)).toEqual(source);
+  });
+
   it('takes US or SS by the sign of the pixels, and an unknown element for UN', async () => {
     const elements = (encoding: BuildEncoding, vr: string) =>
       Buffer.concat([
@@ -150,6 +160,21 @@ describe('a data set in another encoding of its elements', () => {
     ['is cut off', dataSet('explicit-le').subarray(0, -20), EXPLICIT],
     ['is no deflate stream', dataSet('explicit-le'), DEFLATED],
     ['is a deflate stream without its end', deflate(dataSet('explicit-le')).subarray(0, -30), DEFLATED],
+    [
+      'has an UN that is a sequence by the dictionary, and holds none',
+      element('explicit-le', 0x00400275, 'UN', 'no items here'),
+      EXPLICIT,
+    ],
+    [
+      'has an UN whose items are in Explicit VR',
+      element(
+        'explicit-le',
+        0x00400275,
+        'UN',
+        element('implicit-le', 0xfffee000, '', element('explicit-le', 0x00080104, 'LO', 'what')),
+      ),
+      EXPLICIT,
+    ],
     [
       'has fragments where its transfer syntax has none',
       image(encapsulatedPixels([Buffer.alloc(6)])),

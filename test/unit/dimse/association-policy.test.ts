@@ -70,6 +70,14 @@ describe('a presentation context gets', () => {
     expect(of('1.2.3.4', [IMPLICIT])).toEqual({ result: 0, transferSyntaxUid: IMPLICIT });
   });
 
+  it('one of the standard where it is offered beside one that nobody knows, for storage and for Verification', () => {
+    const unknown = '1.2.3.4.5';
+    expect(of(CT, [unknown, IMPLICIT])).toEqual({ result: 0, transferSyntaxUid: IMPLICIT });
+    expect(of(CT, [unknown])).toEqual({ result: 0, transferSyntaxUid: unknown });
+    expect(of(VERIFICATION, [unknown, IMPLICIT])).toEqual({ result: 0, transferSyntaxUid: IMPLICIT });
+    expect(of(VERIFICATION, [unknown])).toEqual({ result: 4 });
+  });
+
   it('4 without a transfer syntax, or with none that is a UID', () => {
     expect(of(CT, [])).toEqual({ result: 4 });
     expect(of(CT, ['', '../../x', ''])).toEqual({ result: 4 });

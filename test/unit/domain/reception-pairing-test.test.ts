@@ -2,11 +2,11 @@ import { expect, it } from 'vitest';
 import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
 import {
   advanceReception,
-  nextReceptionSteps,
   type Progress,
   type Reception,
   receptionState,
 } from '../../../src/domain/reception.js';
+import { nextReceptionSteps } from '../../../src/domain/reception-steps.js';
 
 const inProgress = (progress: Progress): Reception => ({
   id: parseEnvelopeId('6ba7b811-9dad-41d1-80b4-00c04fd430c8'),

@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseEnvelopeId } from '../../../src/domain/envelope-id.js';
-import {
-  advanceReception,
-  nextReceptionSteps,
-  type Reception,
-  receptionState,
-} from '../../../src/domain/reception.js';
+import { advanceReception, type Reception, receptionState } from '../../../src/domain/reception.js';
+import { nextReceptionSteps } from '../../../src/domain/reception-steps.js';
 
 const about = parseEnvelopeId('6ba7b810-9dad-41d1-80b4-00c04fd430c8');
 const opened: Reception = {
