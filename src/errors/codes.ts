@@ -287,7 +287,7 @@ export const CODES = {
   PACS_REFUSED: row(
     'permanent',
     'the PACS refuses the association or the instance',
-    'read the status; most often the AE title is not registered at the PACS',
+    'the message says the status, and for what; without one, the AE title is not registered at the PACS',
   ),
   STORE_UNANSWERED: row('ambiguous', 'the PACS did not answer a C-STORE', ''),
   RECEIPT_INVALID: row(
