@@ -78,12 +78,22 @@ async function judgeInstances(
 ): Promise<Verdicts> {
   const verdicts: Verdicts = new Map();
   const wanted = new Set(references.map(({ sopInstanceUid }) => sopInstanceUid));
+  // Mostly what came a moment ago: it is in memory, and no folder need be read.
+  for (const study of parts.studies.gathering()) {
+    if (wanted.size === 0) break;
+    if (holdsAny(study, wanted)) await judgeStudy(parts, study, wanted, verdicts);
+  }
   for await (const key of studiesWith(parts.layout, wanted)) {
     const study = await parts.studies.find(key);
     if (study !== undefined) await judgeStudy(parts, study, wanted, verdicts);
   }
   if (wanted.size > 0) await judgeForgotten(parts, wanted, verdicts);
   return verdicts;
+}
+
+function holdsAny({ instances }: Study, wanted: ReadonlySet<string>): boolean {
+  for (const uid of instances.keys()) if (wanted.has(uid)) return true;
+  return false;
 }
 
 /** Those that a study in the spool holds. */
