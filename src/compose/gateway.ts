@@ -100,10 +100,10 @@ export async function startGateway(
   const { settings, layout, log, clock } = site;
   await wipeScratch(layout, ownsScratch ? 0 : FOREIGN_SCRATCH_MS, clock.now());
   const producer = createProducer(redis.connection, log);
-  const studies = await openStudyStore(layout, {
-    maxBytes: settings.dimse.maxStudyBytes,
-    maxInstances: settings.dimse.maxStudyInstances,
-  });
+  const { maxStudyBytes: maxBytes, maxStudyInstances: maxInstances } = settings.dimse;
+  const studies = await openStudyStore(layout, { maxBytes, maxInstances }, ({ code, message, advice }) =>
+    log.error({ event: 'study.damaged', code, advice }, message),
+  );
   const outbound = { ...outboundParts(site, producer), studies, routes: settings.routes.map(toRoute) };
   const inbound = inboundParts(site, producer);
   await Promise.all([deliveries.load(), receptions.load()]);

@@ -30,7 +30,15 @@ import { scribeIsIdle } from './scribe.js';
 import { createStagedFile, type StagedFile } from './staged-file.js';
 import { createStagingMemory } from './staging-memory.js';
 import { StoredStudy, type StudyLimits } from './stored-study.js';
-import { extensionsDocument, freezeName, loadStudy, studyDocument, studyKeys } from './study-folder.js';
+import {
+  countConflicts,
+  extensionsDocument,
+  freezeName,
+  loadStudy,
+  studyDocument,
+  studyKeys,
+  type Tell,
+} from './study-folder.js';
 import { createStudyWriters } from './study-writers.js';
 
 const EXTENSIONS_SLOT = 'extensions';
@@ -84,8 +92,12 @@ export interface StudyStore {
   close(): Promise<void>;
 }
 
-/** Opens the store: wipes what was half-received, and reads every study that still waits for something. */
-export async function openStudyStore(layout: Layout, limits: StudyLimits = UNLIMITED): Promise<StudyStore> {
+/** Opens the store: wipes what was half-received, reads every study that still waits, and tells what is damaged. */
+export async function openStudyStore(
+  layout: Layout,
+  limits: StudyLimits = UNLIMITED,
+  tell: Tell = () => undefined,
+): Promise<StudyStore> {
   await wipe(layout.incoming);
   await wipe(layout.ready);
   const studies = new Map<string, StoredStudy>();
@@ -98,7 +110,7 @@ export async function openStudyStore(layout: Layout, limits: StudyLimits = UNLIM
   const writers = createStudyWriters(layout);
 
   for (const key of await studyKeys(layout)) {
-    const study = await loadStudy(layout, key);
+    const study = await loadStudy(layout, key, tell);
     if (study !== undefined && isGathering(study)) studies.set(key, study);
   }
 
@@ -107,7 +119,7 @@ export async function openStudyStore(layout: Layout, limits: StudyLimits = UNLIM
     if (!isStudyKey(key)) return Promise.resolve(undefined);
     const known = studies.get(key);
     if (known !== undefined) return Promise.resolve(known);
-    const running = loading.get(key) ?? loadStudy(layout, key).finally(() => loading.delete(key));
+    const running = loading.get(key) ?? loadStudy(layout, key, tell).finally(() => loading.delete(key));
     loading.set(key, running);
     return running;
   };
@@ -285,12 +297,4 @@ function sameBytes(a: ReceivedInstance, b: ReceivedInstance): boolean {
 
 async function wipe(folder: string): Promise<void> {
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
-}
-
-async function countConflicts(layout: Layout): Promise<Map<string, number>> {
-  const counts = new Map<string, number>();
-  for (const key of await readdir(layout.conflicts)) {
-    counts.set(key, (await readdir(join(layout.conflicts, key))).length);
-  }
-  return counts;
 }
