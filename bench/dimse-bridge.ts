@@ -38,7 +38,9 @@ export interface Journey {
 /** @param first sent on its way before, so that the bridges are as warm as those that have run for days */
 export async function startJourney(root: string, first: Study): Promise<Journey> {
   const pacs = await storescp('+B')(root);
-  const { a, b } = await makePair([{ name: 'main', aeTitle: 'PACS', host: '127.0.0.1', port: pacs.port }]);
+  // storescp serves one association at a time, and dcmsend is to have its turn.
+  const main = { name: 'main', aeTitle: 'PACS', host: '127.0.0.1', port: pacs.port, keepOpenSeconds: 0 };
+  const { a, b } = await makePair([main]);
   const stop = async () => {
     await Promise.all([a.remove(), b.remove(), pacs.stop()]);
   };

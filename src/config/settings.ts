@@ -234,8 +234,10 @@ const pacs = z.strictObject({
   keepOpenSeconds: z
     .number()
     .min(0)
-    .default(30)
-    .describe('an idle association is kept open so long for the next study'),
+    .default(5)
+    .describe(
+      'an idle association is kept open so long for the next study; a PACS that serves one caller at a time keeps others waiting meanwhile',
+    ),
   paused: z.boolean().default(false).describe('nothing is sent to it; studies wait'),
   commitment: z
     .enum(['off', 'offered', 'required'])
