@@ -70,7 +70,7 @@ const SLACK_BYTES = 256 * 1024;
 const MAX_INFLATED_BYTES = 0x1_1000_0000;
 
 /** Whether instances of this transfer syntax can be converted at all. */
-export function canTranscode(transferSyntaxUid: string): boolean {
+function canTranscode(transferSyntaxUid: string): boolean {
   return FRAME_KINDS.has(transferSyntaxUid) || isNative(transferSyntaxUid);
 }
 

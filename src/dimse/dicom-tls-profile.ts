@@ -22,7 +22,7 @@ interface Suite {
 const BOTH = ['bcp195', 'extended'] as const;
 
 /** By our order of preference: the server's counts. RFC 9325 §4.2 recommends ECDHE; DHE is there for B.10 and B.11. */
-export const SUITES: readonly Suite[] = [
+const SUITES: readonly Suite[] = [
   // TLS 1.3 (RFC 8446 §B.4): B.12, B.13
   { name: 'TLS_AES_128_GCM_SHA256', openssl: 'TLS_AES_128_GCM_SHA256', profiles: BOTH },
   { name: 'TLS_AES_256_GCM_SHA384', openssl: 'TLS_AES_256_GCM_SHA384', profiles: BOTH },

@@ -145,17 +145,6 @@ function readPdvHeader(header: Buffer, dataLeft: number) {
   };
 }
 
-/** A P-DATA-TF PDU that holds one fragment. */
-export function formatDataPdu(contextId: number, isCommand: boolean, isLast: boolean, bytes: Buffer): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES + PDV_HEADER_BYTES);
-  header.writeUInt8(PDU_TYPES.data, 0);
-  header.writeUInt32BE(bytes.length + PDV_HEADER_BYTES, 2);
-  header.writeUInt32BE(bytes.length + 2, 6);
-  header.writeUInt8(contextId, 10);
-  header.writeUInt8((isCommand ? 1 : 0) | (isLast ? 2 : 0), 11);
-  return Buffer.concat([header, bytes]);
-}
-
 /** A-ABORT (PS3.8 §9.3.8): source 2 is the service provider. */
 export function formatAbort(source: 0 | 2, reason: number): Buffer {
   return Buffer.from([PDU_TYPES.abort, 0, 0, 0, 0, 4, 0, 0, source, reason]);

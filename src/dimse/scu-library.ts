@@ -20,7 +20,7 @@ log.setLevel('silent');
 /** Far longer than any association: our own timers decide. */
 const NEVER_MS = 2 ** 31 - 1;
 /** What we announce, and hold the peer to. Answers are small. */
-export const OWN_MAX_PDU_BYTES = 16_384;
+const OWN_MAX_PDU_BYTES = 16_384;
 
 /** What is proposed: one transfer syntax per context, so that acceptance is never ambiguous. */
 export interface ProposedContext {

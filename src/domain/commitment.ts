@@ -31,7 +31,7 @@ const REASON_NAMES: Readonly<Record<number, string>> = {
 };
 
 /** `0x0112 no such instance` */
-export function formatFailureReason(reason: number): string {
+function formatFailureReason(reason: number): string {
   const number = `0x${reason.toString(16).padStart(4, '0')}`;
   const name = REASON_NAMES[reason];
   return name === undefined ? number : `${number} ${name}`;

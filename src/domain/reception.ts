@@ -7,7 +7,7 @@ import type { EnvelopeId } from './envelope-id.js';
 import type { LastError, Parking } from './parking.js';
 import type { Priority } from './priority.js';
 
-export const PROGRESSES = ['received', 'opened', 'verified', 'delivered', 'confirmed'] as const;
+const PROGRESSES = ['received', 'opened', 'verified', 'delivered', 'confirmed'] as const;
 export type Progress = (typeof PROGRESSES)[number];
 
 export interface ReceptionStep {

@@ -3,7 +3,6 @@
  * bounded, and the next caller is served. (dimse-wire.test.ts has the PDUs that are wrong in themselves.)
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatDataPdu } from '../../src/dimse/pdu-framer.js';
 import { type Scp, type ScpOptions, startScp } from '../../src/dimse/scp.js';
 import type { StoreHandler } from '../../src/dimse/store-scp.js';
 import { GatewayError } from '../../src/errors/gateway-error.js';
@@ -18,6 +17,7 @@ import {
   ECHO_CONTEXT,
   echo,
   echoRequest,
+  formatDataPdu,
   RELEASE_REQUEST,
   STORE_CONTEXT,
   storeRequest,

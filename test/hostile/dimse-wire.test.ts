@@ -2,9 +2,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatDataPdu } from '../../src/dimse/pdu-framer.js';
 import { type Scp, startScp } from '../../src/dimse/scp.js';
 import { silentLog } from '../../src/observe/log.js';
+import { formatDataPdu } from '../integration/dimse-scp-caller.js';
 import { until } from '../support/until.js';
 
 const CT = '1.2.840.10008.5.1.4.1.1.2';

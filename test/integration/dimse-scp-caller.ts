@@ -1,7 +1,7 @@
 /** A scripted modality on a real socket: raw PDUs towards an SCP under test, as wrong or as slow as a test wants. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { formatDataPdu } from '../../src/dimse/pdu-framer.js';
+import { dataPdu } from '../hostile/support/raw-dicom.js';
 import { until } from '../support/until.js';
 
 export const CT = '1.2.840.10008.5.1.4.1.1.2';
@@ -13,6 +13,11 @@ export const ECHO_CONTEXT = 3;
 
 export const RELEASE_REQUEST = Buffer.from([5, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
 export const ABORT_BY_USER = Buffer.from([7, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+
+/** A P-DATA-TF PDU that holds one fragment. */
+export function formatDataPdu(contextId: number, isCommand: boolean, isLast: boolean, bytes: Buffer): Buffer {
+  return dataPdu({ contextId, control: (isCommand ? 1 : 0) | (isLast ? 2 : 0), bytes });
+}
 
 export interface Caller {
   readonly socket: Socket;

@@ -1,7 +1,6 @@
 /** Requests on one association: how many at a time, which are refused, and what a service and its peer say to each other. */
 import { afterEach, expect, it } from 'vitest';
 import { COMMAND_FIELDS, formatCommandSet, parseCommandSet } from '../../src/dimse/command-set.js';
-import { formatDataPdu } from '../../src/dimse/pdu-framer.js';
 import { type Scp, type ScpOptions, startScp } from '../../src/dimse/scp.js';
 import type { AssociationService, ServicePeer } from '../../src/dimse/service.js';
 import type { StoreHandler } from '../../src/dimse/store-scp.js';
@@ -16,6 +15,7 @@ import {
   data,
   dial,
   echoRequest,
+  formatDataPdu,
   RELEASE_REQUEST,
   STORE_CONTEXT,
   storeRequest,
