@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 const RANKS = {
   'src/errors': 0,
   'src/domain': 1,
+  'src/disk': 1,
   'src/config': 2,
   'src/observe': 2,
   'src/dicom': 2,

@@ -1,0 +1,5 @@
+/** Types of uncached.mjs, which says what they are for. */
+export const BLOCK_BYTES: number;
+export function alignedMemory(bytes: number): SharedArrayBuffer;
+export function inWholeBlocks(bytes: number): number;
+export function uncachedFlag(folder: string): number;
