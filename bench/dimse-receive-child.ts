@@ -33,7 +33,7 @@ const scp = await startScp({
   ...scpSettings(settings, []),
   port: 0,
   handler: createIntake({
-    studies: await openStudyStore(layout),
+    studies: await openStudyStore(layout, { logMegabytes: settings.disk.receptionLogMegabytes }),
     feeding: createFeeding(),
     clock: { now: Date.now },
     log,

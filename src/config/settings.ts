@@ -613,6 +613,14 @@ const disk = z
       .min(0)
       .default(2 * GIB)
       .describe('take nothing new below this much free space'),
+    receptionLogMegabytes: z
+      .int()
+      .min(0)
+      .max(65_536)
+      .default(512)
+      .describe(
+        'room for the log in which instances become durable before they get files of their own, in steps of 64; 0: none, and modalities wait longer',
+      ),
   })
   .prefault({})
   .describe('free space on the data disk');

@@ -17,8 +17,11 @@ const PAGE_BYTES = 64 * 1024;
 /** By device, whether its file system takes it. */
 const known = new Map();
 
-/** Zero where the system has no such flag. */
-const DIRECT = constants.O_DIRECT ?? 0;
+/**
+ * The flag by which a file is opened to be read past the cache; 0 where the system has none. File systems that do not know
+ * it say EINVAL, some of them only when they are to read.
+ */
+export const DIRECT = constants.O_DIRECT ?? 0;
 
 /**
  * Memory that begins at a block's boundary, shared between threads. Its addresses are never given back before the
@@ -49,6 +52,30 @@ export function uncachedFlag(folder) {
   return found;
 }
 
+/**
+ * Writes the whole of `bytes`.
+ * @param {number} file
+ * @param {Uint8Array} bytes
+ * @param {number} position
+ */
+export function writeAll(file, bytes, position) {
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, position + at);
+}
+
+/**
+ * Fills the whole of `into`; throws where the file ends before.
+ * @param {number} file
+ * @param {Uint8Array} into
+ * @param {number} position
+ */
+export function readAll(file, into, position) {
+  for (let at = 0; at < into.length; ) {
+    const bytesRead = readSync(file, into, at, into.length - at, position + at);
+    if (bytesRead === 0) throw new Error('the file ends before what is to be read');
+    at += bytesRead;
+  }
+}
+
 /** @param {string} folder */
 function takesUncached(folder) {
   if (DIRECT === 0) return false;
@@ -57,7 +84,9 @@ function takesUncached(folder) {
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | DIRECT, 0o600);
     const block = Buffer.from(alignedMemory(BLOCK_BYTES), 0, BLOCK_BYTES);
-    return writeSync(fd, block, 0, BLOCK_BYTES, 0) === BLOCK_BYTES && readSync(fd, block, 0, BLOCK_BYTES, 0) > 0;
+    return (
+      writeSync(fd, block, 0, BLOCK_BYTES, 0) === BLOCK_BYTES && readSync(fd, block, 0, BLOCK_BYTES, 0) > 0
+    );
   } catch {
     // Whatever it is, the usual way meets it again, where somebody is told.
     return false;

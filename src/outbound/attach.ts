@@ -39,7 +39,7 @@ export async function attach(
   const staged = await parts.studies.stage(Buffer.alloc(0));
   try {
     await pour(body, staged, maxBytes);
-    const { sizeBytes } = await staged.finish();
+    const { sizeBytes } = staged.finish();
     if (sizeBytes === 0) throw new GatewayError('REQUEST_INVALID', 'the attachment is empty');
     // Another one may have come meanwhile.
     assertFits(await findStudy(parts, key), name, kind);

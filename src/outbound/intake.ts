@@ -75,7 +75,7 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
     },
     async commit() {
       try {
-        const { sizeBytes } = await staged.finish();
+        const { sizeBytes } = staged.finish();
         const found = await readIdentity(staged, Buffer.concat(head), transferSyntaxUid);
         if (found.sopInstanceUid !== sopInstanceUid || found.sopClassUid !== sopClassUid) {
           const what = found.sopInstanceUid === sopInstanceUid ? 'class' : 'instance';
@@ -126,8 +126,7 @@ interface Identity {
 async function readIdentity(staged: StagedFile, head: Buffer, transferSyntaxUid: string): Promise<Identity> {
   let header = readHeaderFromHead(head, transferSyntaxUid, WANTED);
   if (header === undefined) {
-    await staged.flush();
-    header = (await readInstanceFile(staged.path, WANTED)).header;
+    header = (await readInstanceFile(await staged.flush(), WANTED)).header;
   }
   const uid = (keyword: keyof typeof TAGS & string) => {
     const text = header.string(TAGS[keyword]);

@@ -4,6 +4,7 @@
  *
  *     incoming/<random>.part          instances on their way in; wiped at start
  *     ready/<random>.part             the same, opened ahead
+ *     reception-log/<n>.log           instances that are committed, and get their files when there is time
  *     studies/<key>/                  study.json, journal.jsonl, freeze-<n>.json, <SOPInstanceUID>.dcm, extensions.json
  *     studies/<key>/attachments/      <SHA-256>.bin, and <hash of its name>.json for each name
  *     conflicts/<key>/                instances that came again with other bytes
@@ -37,6 +38,7 @@ export interface Layout {
   readonly dataDir: string;
   readonly incoming: string;
   readonly ready: string;
+  readonly receptionLog: string;
   readonly studies: string;
   readonly conflicts: string;
   readonly deliveries: string;
@@ -84,6 +86,7 @@ export function createLayout(dataDir: string): Layout {
     dataDir,
     incoming: at('incoming'),
     ready: at('ready'),
+    receptionLog: at('reception-log'),
     studies: at('studies'),
     conflicts: at('conflicts'),
     deliveries: at('deliveries'),
@@ -129,6 +132,7 @@ export function spoolFolders(layout: Layout): readonly string[] {
   return [
     layout.incoming,
     layout.ready,
+    layout.receptionLog,
     layout.studies,
     layout.conflicts,
     layout.deliveries,

@@ -2,29 +2,27 @@
  * Empty files opened ahead, so that no instance waits for its file to be created: on a file system that has just been
  * tidied up, that may take as long as to write it. None is kept before the first is asked for, nor long after the last.
  */
-import { randomUUID } from 'node:crypto';
 import { unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type OpenFile, openFile } from './open-file.js';
+import { createNewFile, type NewFile } from './new-file.js';
 
 const MOST_FILES = 8;
 const IDLE_MS = 2_000;
 
 export interface ReadyFiles {
   /** A new, empty file, which is the caller's from now on. Rejects with the disk's error. */
-  take(): Promise<OpenFile>;
+  take(): Promise<NewFile>;
   /** Removes those that nobody has taken. */
   close(): Promise<void>;
 }
 
 /** @param folder for these files alone; what a crash left there may be removed at start */
 export function createReadyFiles(folder: string): ReadyFiles {
-  const ready: OpenFile[] = [];
+  const ready: NewFile[] = [];
   let opening = 0;
   let wanted = 0;
   let idle: NodeJS.Timeout | undefined;
 
-  const create = () => openFile(join(folder, `${randomUUID()}.part`), 'wx');
+  const create = () => createNewFile(folder);
 
   const fill = () => {
     while (ready.length + opening < wanted) {
@@ -67,7 +65,7 @@ export function createReadyFiles(folder: string): ReadyFiles {
   };
 }
 
-async function remove(file: OpenFile): Promise<void> {
+async function remove(file: NewFile): Promise<void> {
   await file.close().catch(() => undefined);
   await unlink(file.path).catch(() => undefined);
 }

@@ -1,15 +1,32 @@
 /**
- * The thread of `scribe`: gives finished files their names, durably, for all that wait at one moment together. First
- * the contents of every file reach the disk, then each gets its name, then one fsync for each folder makes the names
- * last, and only then is anyone told. Plain JavaScript, since a thread is started from a file as it stands.
+ * The thread of `scribe`: writes files, and gives those that are finished their names, durably, for all that wait at one
+ * moment together. First the contents of every file reach the disk, then each gets its name, then one fsync for each
+ * folder makes the names last, and only then is anyone told. Where the journal keeps the order of the calls, one fsync
+ * does all of that for all. Plain JavaScript, since a thread is started from a file as it stands.
  */
-import { closeSync, fdatasyncSync, fsyncSync, linkSync, unlinkSync, writeSync } from 'node:fs';
-import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { closeSync, fdatasyncSync, fsyncSync, ftruncateSync, linkSync, unlinkSync, writeSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { inWholeBlocks } from '../disk/uncached.mjs';
+import { writeAll } from '../disk/whole.mjs';
+import { completeRecord, recordBytes } from './log-record.mjs';
+import { copyPieces, restoreFiles } from './log-restore.mjs';
 
 /**
  * @typedef {import('./scribe.js').ScribeTask} ScribeTask
  * @typedef {import('./scribe.js').ScribeResult} ScribeResult
+ * @typedef {import('./scribe.js').Piece} Piece
  */
+
+const memory = Buffer.from(workerData);
+
+/** Files of which a piece could not be written, with the reason: they get no name. */
+const broken = new Map();
+
+/** Why a record could not be written: what comes behind it would never be found. */
+let logFailure;
+
+/** Files of the log that were appended to since they were synced. */
+const unsynced = new Set();
 
 parentPort.on('message', (first) => {
   /** @type {ScribeTask[]} */
@@ -21,48 +38,146 @@ parentPort.on('message', (first) => {
   )
     tasks.push(next.message);
 
-  const results = tasks.map(place);
-  syncFolders(tasks, results);
+  const results = tasks.map(run);
+  syncLog(tasks, results);
+  syncNames(tasks, results);
   parentPort.postMessage(results);
-  for (const task of tasks) tidyUp(task);
+  for (const task of tasks) if (task.kind === 'place') letGo(task);
 });
 
 /** @param {ScribeTask} task @returns {ScribeResult} */
-function place({ id, file, tail, from, to, journal, line }) {
-  if (line !== undefined) quietly(() => writeSync(journal, line));
-  if (file === undefined) return { id, placed: true };
+function run(task) {
+  const { id } = task;
   try {
-    for (let done = 0; done < tail.length; ) done += writeSync(file, tail, done);
-    fdatasyncSync(file);
-    linkSync(from, to);
-    return { id, placed: true };
+    return { id, isDone: ACTS[task.kind](task) };
   } catch (error) {
-    return error.code === 'EEXIST' ? { id, placed: false } : { id, placed: false, errno: String(error.code) };
+    return { id, isDone: false, errno: String(error.code) };
+  }
+}
+
+/** Each returns whether it is done; what is not, and throws nothing, found the name taken. */
+const ACTS = {
+  write(piece) {
+    return orBroken(piece.file, () => writeWhole(piece));
+  },
+  copy({ file, pieces }) {
+    return orBroken(file, () => copyPieces(pieces, file));
+  },
+  append({ file, at, bytes, position }) {
+    if (logFailure !== undefined) throw logFailure;
+    const record = memory.subarray(at, at + recordBytes(bytes));
+    completeRecord(record);
+    try {
+      writeAll(file, record, position);
+    } catch (error) {
+      logFailure = error;
+      throw error;
+    }
+    unsynced.add(file);
+    return true;
+  },
+  restore(task) {
+    restoreFiles(task);
+    return true;
+  },
+  complete(task) {
+    complete(task);
+    if (task.isDurable) fdatasyncSync(task.file);
+    return true;
+  },
+  place(task) {
+    complete(task);
+    if (!task.isOrdered) fdatasyncSync(task.file);
+    return isLinked(task);
+  },
+  remove(task) {
+    letGo(task);
+    return true;
+  },
+  note({ journal, line }) {
+    quietly(() => writeSync(journal, line));
+    return true;
+  },
+  ask: () => true,
+};
+
+function complete(task) {
+  const failure = broken.get(task.file);
+  if (failure !== undefined) throw failure;
+  if (task.bytes === 0) return;
+  writeWhole(task);
+  if (task.isUncached) ftruncateSync(task.file, task.sizeBytes);
+}
+
+/** @param {Piece} piece */
+function writeWhole({ file, isUncached, at, bytes, position }) {
+  const length = isUncached ? inWholeBlocks(bytes) : bytes;
+  // What lay there before is of somebody else.
+  memory.fill(0, at + bytes, at + length);
+  writeAll(file, memory.subarray(at, at + length), position);
+}
+
+function orBroken(file, act) {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    broken.set(file, error);
+    throw error;
+  }
+}
+
+function isLinked({ from, to }) {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** All that was appended, if anyone asks for it. @param {ScribeTask[]} tasks @param {ScribeResult[]} results */
+function syncLog(tasks, results) {
+  const asking = tasks.filter((task, at) => task.kind === 'append' && task.isDurable && results[at].isDone);
+  if (asking.length === 0) return;
+  try {
+    for (const file of unsynced) fdatasyncSync(file);
+    unsynced.clear();
+  } catch (error) {
+    for (const task of asking)
+      results[tasks.indexOf(task)] = { id: task.id, isDone: false, errno: String(error.code) };
   }
 }
 
 /** @param {ScribeTask[]} tasks @param {ScribeResult[]} results */
-function syncFolders(tasks, results) {
-  const folders = new Set(
-    tasks.filter((task, at) => task.folder !== undefined && results[at].placed).map(({ folder }) => folder),
-  );
-  for (const folder of folders) {
+function syncNames(tasks, results) {
+  const linked = tasks.filter((task, at) => task.kind === 'place' && results[at].isDone);
+  const ordered = linked.filter(({ isOrdered }) => isOrdered);
+  const others = linked.filter(({ isOrdered }) => !isOrdered);
+  if (ordered.length > 0) syncFor(ordered, ordered.at(-1).file);
+  for (const folder of new Set(others.map((task) => task.folder)))
+    syncFor(
+      others.filter((task) => task.folder === folder),
+      folder,
+    );
+
+  function syncFor(placed, descriptor) {
     try {
-      fsyncSync(folder);
+      fsyncSync(descriptor);
     } catch (error) {
-      tasks.forEach((task, at) => {
-        if (task.folder !== folder || !results[at].placed) return;
-        results[at] = { id: task.id, placed: false, errno: String(error.code) };
+      for (const task of placed) {
+        results[tasks.indexOf(task)] = { id: task.id, isDone: false, errno: String(error.code) };
         // Nobody is told of it: the same instance may come again.
         quietly(() => unlinkSync(task.to));
-      });
+      }
     }
   }
 }
 
-/** What may be left undone. @param {ScribeTask} task */
-function tidyUp({ file, from }) {
-  if (file === undefined) return;
+/** What may be left undone. */
+function letGo({ file, from }) {
+  broken.delete(file);
   quietly(() => closeSync(file));
   quietly(() => unlinkSync(from));
 }

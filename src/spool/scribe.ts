@@ -1,61 +1,193 @@
 /**
- * One thread that does what a commit costs on the disk, one call after the other and in one go for all commits that wait
- * at that moment: with the thread pool each call would be a trip of its own, and each commit alone. The thread is
- * started by the first commit, and keeps no process alive.
+ * One thread that writes what comes in to the disk and makes it durable, one call after the other and in one go for all
+ * commits that wait at that moment: with the thread pool each call would be a trip of its own, and each commit alone. The
+ * thread is started by the first file, and keeps no process alive.
  */
 import { Worker } from 'node:worker_threads';
 import { classifyDiskError } from './atomic.js';
+import { createSlabs } from './slabs.js';
 
-/** A file to be given its name. Descriptors are of this process, and stay open until the result is in. */
-export interface Placing {
-  /** Of the file; the scribe closes it, whatever becomes of it. */
+/** What is written, of a new file: bytes of `SLABS.memory`. They must stay as they are until the result is in. */
+export interface Piece {
   readonly file: number;
-  /** What is still to be written to it. */
-  readonly tail: Uint8Array<ArrayBuffer>;
-  /** Its name so far, which the scribe removes, whatever becomes of it. */
+  /** It takes whole blocks only; the last piece is filled up with zeros, which are cut off again. */
+  readonly isUncached: boolean;
+  /** Where they begin in the memory. */
+  readonly at: number;
+  readonly bytes: number;
+  /** Where they belong in the file; a multiple of a block. */
+  readonly position: number;
+}
+
+interface Writing extends Piece {
+  readonly kind: 'write';
+}
+
+/** The last piece, which may be empty; the file gets its size. */
+export interface Completing extends Piece {
+  readonly sizeBytes: number;
+}
+
+interface Completion extends Completing {
+  readonly kind: 'complete';
+  readonly isDurable: boolean;
+}
+
+/** A file to be completed, and given its name. */
+export interface Placing extends Completing {
+  /** Its name so far, which the scribe removes; it also closes the file. Whatever becomes of it. */
   readonly from: string;
   readonly to: string;
   /** Of the folder of `to`. */
   readonly folder: number;
+  /** One fsync of the file linked last is enough; see `hasOrderedJournal`. */
+  readonly isOrdered: boolean;
+}
+
+interface Placement extends Placing {
+  readonly kind: 'place';
+}
+
+/** A record of the reception log; its head stands in the memory before its bytes, and lacks nothing but checksums. */
+export interface Append {
+  readonly file: number;
+  /** Where the record begins in the memory. */
+  readonly at: number;
+  /** Of its data. */
+  readonly bytes: number;
+  /** In the file. */
+  readonly position: number;
+  /** Together with all that was appended before it. */
+  readonly isDurable: boolean;
+}
+
+interface Appending extends Append {
+  readonly kind: 'append';
+}
+
+/** Bytes in the reception log, and zeros behind them up to the next block. */
+export interface LogPiece {
+  readonly file: number;
+  /** In the log's file. */
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** A file to be made of what lies in the log: all pieces but the last are whole blocks. */
+export interface RestoredFile {
+  readonly pieces: readonly LogPiece[];
+  readonly sizeBytes: number;
+  readonly to: string;
+}
+
+export interface Restoration {
+  /** Where a file stands until it has its name. */
+  readonly folder: string;
+  readonly files: readonly RestoredFile[];
+}
+
+interface Restoring extends Restoration {
+  readonly kind: 'restore';
+}
+
+/** Pieces that a file that goes on elsewhere begins with. */
+interface Copying {
+  readonly kind: 'copy';
+  readonly file: number;
+  readonly pieces: readonly LogPiece[];
+}
+
+/** A file that nobody wants any more. */
+interface Removal {
+  readonly kind: 'remove';
+  readonly file: number;
+  readonly from: string;
 }
 
 /** A line for a journal. */
 interface Note {
-  readonly file?: never;
+  readonly kind: 'note';
   readonly journal: number;
   readonly line: string;
 }
 
 /** Nothing to do: an answer is all that is wanted. */
 interface Question {
-  readonly file?: never;
-  readonly line?: never;
+  readonly kind: 'ask';
 }
 
-export type ScribeTask = { readonly id: number } & (Placing | Note | Question);
+type Act = Writing | Completion | Placement | Appending | Restoring | Copying | Removal | Note | Question;
+export type ScribeTask = Act & { readonly id: number };
 
 export interface ScribeResult {
   readonly id: number;
   /** False without an `errno`: the name is taken. */
-  readonly placed: boolean;
+  readonly isDone: boolean;
   readonly errno?: string;
 }
 
 interface Waiting {
-  resolve(placed: boolean): void;
+  resolve(isDone: boolean): void;
   reject(error: Error): void;
 }
+
+export const SLABS = createSlabs();
 
 let scribe: { readonly thread: Worker; readonly waiting: Map<number, Waiting> } | undefined;
 let lastId = 0;
 
+/** Writes a piece, which is a multiple of a block. @throws SPOOL_WRITE_FAILED */
+export async function writePiece(piece: Piece): Promise<void> {
+  await ask({ kind: 'write', ...piece });
+}
+
+/** Afterwards the file is whole, and durable if asked for; nothing more can be written to it. @throws SPOOL_WRITE_FAILED */
+export async function completeFile(completing: Completing, isDurable: boolean): Promise<void> {
+  await ask({ kind: 'complete', ...completing, isDurable });
+}
+
 /**
  * Writes the rest of a file, makes it durable, and gives it its name, never replacing what stands there.
  * @returns false when the name is taken
- * @throws SPOOL_WRITE_FAILED
+ * @throws SPOOL_WRITE_FAILED, also when a piece before could not be written
  */
 export function placeFile(placing: Placing): Promise<boolean> {
-  return ask(placing, [placing.tail.buffer]);
+  return ask({ kind: 'place', ...placing });
+}
+
+/** @throws SPOOL_WRITE_FAILED */
+export async function appendRecord(append: Append): Promise<void> {
+  await ask({ kind: 'append', ...append });
+}
+
+/**
+ * Makes the files, durably, all at once. Those that are there stay as they are; none is made in a folder that is not there.
+ * @throws SPOOL_WRITE_FAILED when not all are made; it can be asked for again
+ */
+export async function restoreFiles({ folder, files }: Restoration): Promise<void> {
+  await ask({
+    kind: 'restore',
+    folder,
+    files: files.map(({ pieces, sizeBytes, to }) => ({
+      pieces: pieces.map(({ file, at, bytes }) => ({ file, at, bytes })),
+      sizeBytes,
+      to,
+    })),
+  });
+}
+
+/** Begins a new file with what lies in the log, whole blocks. @throws SPOOL_WRITE_FAILED */
+export async function copyPieces(file: number, pieces: readonly LogPiece[]): Promise<void> {
+  await ask({
+    kind: 'copy',
+    file,
+    pieces: pieces.map(({ file: from, at, bytes }) => ({ file: from, at, bytes })),
+  });
+}
+
+/** Closes a file and removes it, after all that is still to be written to it. */
+export async function removeFile(file: number, from: string): Promise<void> {
+  await ask({ kind: 'remove', file, from });
 }
 
 /**
@@ -63,38 +195,39 @@ export function placeFile(placing: Placing): Promise<boolean> {
  * files themselves.
  */
 export function noteLater(journal: number, line: string): void {
-  scribe?.thread.postMessage({ id: 0, journal, line } satisfies ScribeTask);
+  scribe?.thread.postMessage({ id: 0, kind: 'note', journal, line } satisfies ScribeTask);
 }
 
 /** Resolves when all that was asked before is done, journals included. */
 export async function scribeIsIdle(): Promise<void> {
-  if (scribe !== undefined) await ask({}, []);
+  if (scribe !== undefined) await ask({ kind: 'ask' });
 }
 
-function ask(task: Placing | Question, transferred: readonly ArrayBuffer[]): Promise<boolean> {
+function ask(act: Act): Promise<boolean> {
   scribe ??= start();
   const { thread, waiting } = scribe;
   lastId += 1;
-  const id = lastId;
+  const task: ScribeTask = { id: lastId, ...act };
   return new Promise((resolve, reject) => {
     // Only while somebody waits for it.
     thread.ref();
-    waiting.set(id, { resolve, reject });
-    thread.postMessage({ id, ...task }, transferred);
+    waiting.set(task.id, { resolve, reject });
+    thread.postMessage(task);
   });
 }
 
 function start(): NonNullable<typeof scribe> {
   const thread = new Worker(new URL('./scribe-thread.mjs', import.meta.url), {
+    workerData: SLABS.memory,
     // It closes files that were opened elsewhere.
     trackUnmanagedFds: false,
   });
   const waiting = new Map<number, Waiting>();
   thread.on('message', (results: readonly ScribeResult[]) => {
-    for (const { id, placed, errno } of results) {
+    for (const { id, isDone, errno } of results) {
       const { resolve, reject } = waiting.get(id) ?? {};
       waiting.delete(id);
-      if (errno === undefined) resolve?.(placed);
+      if (errno === undefined) resolve?.(isDone);
       else reject?.(diskError(errno));
     }
     if (waiting.size === 0) thread.unref();

@@ -6,7 +6,7 @@
  * One process writes studies (the gateway); workers read them.
  */
 import { randomUUID } from 'node:crypto';
-import { readdir, rename, rm, unlink } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Attachment } from '../domain/attachment.js';
 import type { Extensions } from '../domain/extensions.js';
@@ -24,11 +24,9 @@ import {
 } from './atomic.js';
 import { placeAttachment } from './attachments.js';
 import { isStudyKey, type Layout, studyKey } from './layout.js';
-import { type OpenFile, openFile } from './open-file.js';
-import { createReadyFiles } from './ready-files.js';
 import { scribeIsIdle } from './scribe.js';
-import { createStagedFile, type StagedFile } from './staged-file.js';
-import { createStagingMemory } from './staging-memory.js';
+import type { StagedFile } from './staged-file.js';
+import { openStaging } from './staging.js';
 import { StoredStudy, type StudyLimits } from './stored-study.js';
 import {
   countConflicts,
@@ -42,8 +40,6 @@ import {
 import { createStudyWriters } from './study-writers.js';
 
 const EXTENSIONS_SLOT = 'extensions';
-/** What instances on their way in hold in memory together before their senders are made to wait for the disk. */
-const MAX_STAGING_BYTES = 48 * 1024 * 1024;
 const UNLIMITED: StudyLimits = {
   maxBytes: Number.POSITIVE_INFINITY,
   maxInstances: Number.POSITIVE_INFINITY,
@@ -60,7 +56,7 @@ export interface StudyStore {
    * @throws SPOOL_WRITE_FAILED
    */
   stage(part10Header: Buffer): Promise<StagedFile>;
-  /** The same for instances that come one after the other: their files are opened ahead. */
+  /** The same for instances that come one after the other: they become durable in the reception log first. */
   stageNext(part10Header: Buffer): Promise<StagedFile>;
   /**
    * Gives a finished staged file its place. `stored`: durable now. `duplicate`: the same bytes are there already.
@@ -75,6 +71,8 @@ export interface StudyStore {
   attach(staged: StagedFile, key: string, attachment: Attachment): Promise<CommitOutcome>;
   /** Says something of one study alone, instead of what was said before. @throws STUDY_NOT_FOUND, SPOOL_WRITE_FAILED */
   describe(key: string, extensions: Extensions): Promise<void>;
+  /** All that was committed before can be read as files. @throws SPOOL_WRITE_FAILED */
+  settled(): Promise<void>;
   /** Studies with instances or attachments that no freeze has taken. */
   gathering(): readonly Study[];
   /** A study from memory or disk. */
@@ -92,21 +90,24 @@ export interface StudyStore {
   close(): Promise<void>;
 }
 
+export interface StudyStoreOptions {
+  readonly limits?: StudyLimits;
+  readonly tell?: Tell;
+  /** Room on the disk for the reception log; 0, as by default: every instance goes into its file at once. */
+  readonly logMegabytes?: number;
+}
+
 /** Opens the store: wipes what was half-received, reads every study that still waits, and tells what is damaged. */
 export async function openStudyStore(
   layout: Layout,
-  limits: StudyLimits = UNLIMITED,
-  tell: Tell = () => undefined,
+  { limits = UNLIMITED, tell = () => undefined, logMegabytes = 0 }: StudyStoreOptions = {},
 ): Promise<StudyStore> {
-  await wipe(layout.incoming);
-  await wipe(layout.ready);
+  const staging = await openStaging(layout, tell, logMegabytes);
   const studies = new Map<string, StoredStudy>();
   const loading = new Map<string, Promise<StoredStudy | undefined>>();
   /** By study and slot, what is being committed; by study alone, what is being forgotten. */
   const working = new Map<string, Promise<unknown>>();
   const conflicts = await countConflicts(layout);
-  const readyFiles = createReadyFiles(layout.ready);
-  const memory = createStagingMemory(MAX_STAGING_BYTES);
   const writers = createStudyWriters(layout);
 
   for (const key of await studyKeys(layout)) {
@@ -162,20 +163,12 @@ export async function openStudyStore(
     return study;
   };
 
-  const stage = async (file: Promise<OpenFile>, part10Header: Buffer): Promise<StagedFile> => {
-    try {
-      return createStagedFile(await file, part10Header, memory);
-    } catch (error) {
-      throw classifyDiskError(error);
-    }
-  };
-
   const keepAside = async (staged: StagedFile, key: string, instance: ReceivedInstance): Promise<void> => {
-    await staged.settle();
+    const path = await staged.settle();
     const folder = layout.conflictsOf(key);
     await makeFolder(folder);
     const name = `${instance.sopInstanceUid}-${instance.sha256.slice(0, 16)}.dcm`;
-    if (await linkDurably(staged.path, join(folder, name))) {
+    if (await linkDurably(path, join(folder, name))) {
       conflicts.set(key, (conflicts.get(key) ?? 0) + 1);
     }
   };
@@ -214,9 +207,8 @@ export async function openStudyStore(
   };
 
   return {
-    stage: (part10Header) =>
-      stage(openFile(join(layout.incoming, `${randomUUID()}.part`), 'wx'), part10Header),
-    stageNext: (part10Header) => stage(readyFiles.take(), part10Header),
+    stage: staging.stage,
+    stageNext: staging.stageNext,
     // The same instance may arrive on two associations at once; the second waits for the first one's outcome.
     commit: (staged, studyInstanceUid, instance) =>
       alone(studyKey(studyInstanceUid), instance.sopInstanceUid, async () => {
@@ -232,8 +224,7 @@ export async function openStudyStore(
       alone(key, attachment.name, async () => {
         try {
           const study = await keep(key);
-          await staged.settle();
-          const placed = await placeAttachment(layout, key, staged.path, attachment);
+          const placed = await placeAttachment(layout, key, await staged.settle(), attachment);
           if (placed.sha256 !== attachment.sha256 || placed.kind !== attachment.kind) return 'conflict';
           if (study.attachments.has(placed.name)) return 'duplicate';
           study.attach(placed);
@@ -241,7 +232,7 @@ export async function openStudyStore(
         } catch (error) {
           throw classifyDiskError(error);
         } finally {
-          await unlink(staged.path).catch(() => undefined);
+          await staged.discard();
         }
       }),
     describe: (key, extensions) =>
@@ -254,11 +245,13 @@ export async function openStudyStore(
         }
         study.extensions = extensions;
       }),
+    settled: staging.settled,
     gathering: () => [...studies.values()].filter(isGathering),
     find,
     async freeze(key, freeze) {
       const study = await find(key);
       if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
+      await staging.settled();
       // Whoever reads the study now shall not have to hash what the journal would have told.
       await scribeIsIdle();
       const path = join(layout.study(key), freezeName(freeze.number));
@@ -286,15 +279,12 @@ export async function openStudyStore(
       return true;
     },
     async close() {
-      await Promise.all([writers.closeAll(), readyFiles.close()]);
+      await staging.close();
+      await writers.closeAll();
     },
   };
 }
 
 function sameBytes(a: ReceivedInstance, b: ReceivedInstance): boolean {
   return a.sha256 === b.sha256 && a.transferSyntaxUid === b.transferSyntaxUid;
-}
-
-async function wipe(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
 }

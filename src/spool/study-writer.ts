@@ -3,13 +3,15 @@
  * written behind. What the journal lacks after a crash is read from the files themselves.
  */
 import { constants } from 'node:fs';
+import { hasOrderedJournal } from '../disk/ordered-journal.mjs';
 import { formatJournal } from './journal.js';
 import { type OpenFile, openFile } from './open-file.js';
-import { noteLater, placeFile, scribeIsIdle } from './scribe.js';
+import { noteLater, scribeIsIdle } from './scribe.js';
 import type { StagedFile } from './staged-file.js';
+import type { PlaceFolder } from './staging-place.js';
 
 export class StudyWriter {
-  readonly #opening: Promise<readonly [folder: OpenFile, journal: OpenFile]>;
+  readonly #opening: Promise<readonly [folder: OpenFolder, journal: OpenFile]>;
   #users = 0;
   #isBroken = false;
 
@@ -41,14 +43,7 @@ export class StudyWriter {
     this.#users += 1;
     try {
       const [folder, journal] = await this.#opening;
-      const { file, tail } = await staged.surrender();
-      const placing = placeFile({
-        file: file.descriptor,
-        tail,
-        from: file.path,
-        to,
-        folder: folder.descriptor,
-      });
+      const placing = staged.place(to, folder);
       const entry = describe();
       if (!(await placing)) return undefined;
       noteLater(journal.descriptor, formatJournal([entry]).toString());
@@ -65,10 +60,13 @@ export class StudyWriter {
   }
 }
 
-async function openBoth(folder: string, journalPath: string): Promise<readonly [OpenFile, OpenFile]> {
+type OpenFolder = OpenFile & PlaceFolder;
+
+async function openBoth(folder: string, journalPath: string): Promise<readonly [OpenFolder, OpenFile]> {
+  const isOrdered = hasOrderedJournal(folder);
   const opened = await openFile(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    return [opened, await openFile(journalPath, 'a')];
+    return [{ ...opened, isOrdered }, await openFile(journalPath, 'a')];
   } catch (error) {
     await opened.close();
     throw error;

@@ -46,7 +46,7 @@ const start = async (
 ): Promise<void> => {
   layout = createLayout(dataDir);
   await createSpool(layout);
-  studies = await openStudyStore(layout, { maxBytes: 1e9, maxInstances: 1e6, ...limits });
+  studies = await openStudyStore(layout, { limits: { maxBytes: 1e9, maxInstances: 1e6, ...limits } });
   const parts = { studies, feeding: createFeeding(), clock: systemClock, log: silentLog };
   scp = await startScp({
     host: '127.0.0.1',

@@ -178,7 +178,7 @@ it('while the disk is nearly full nothing is taken, nor claimed', async () => {
   const id = await arrive();
   const full = {
     ...b.context.settings,
-    disk: { warnFreeBytes: 0, refuseFreeBytes: Number.MAX_SAFE_INTEGER },
+    disk: { ...b.context.settings.disk, refuseFreeBytes: Number.MAX_SAFE_INTEGER },
   };
   const { inbound } = b.process({ settings: full });
   await expect(fetch(inbound, EXCHANGE, id, signal)).rejects.toMatchObject({

@@ -55,7 +55,7 @@ export async function makeBridge(id: string): Promise<TestBridge> {
     completion: { quietSeconds: 1 },
     https: { host: '127.0.0.1', port: ports.https },
     dashboard: { port: ports.dashboard },
-    disk: { warnFreeBytes: 0, refuseFreeBytes: 0 },
+    disk: { warnFreeBytes: 0, refuseFreeBytes: 0, receptionLogMegabytes: 64 },
     redis: { download: false },
   };
   const write = () => writeFile(configPath, JSON.stringify(config, null, 2));

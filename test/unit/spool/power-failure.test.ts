@@ -3,16 +3,28 @@
  * then the journal's line, and the first name removed): the next start lists what has its name, wipes the rest, and the
  * sender, who sends again whatever was not answered, hears the truth.
  */
-import { appendFile, link, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  cp,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatFileMeta } from '../../../src/dicom/part10.js';
 import type { ReceivedInstance } from '../../../src/domain/instance.js';
 import { parseUid, type Uid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout, studyKey } from '../../../src/spool/layout.js';
 import { openStudyStore, type StudyStore } from '../../../src/spool/study-store.js';
+import { until } from '../../support/until.js';
 
 const STUDY = parseUid('1.2.3', 'StudyInstanceUID');
 const KEY = studyKey(STUDY);
@@ -20,6 +32,7 @@ const CT = parseUid('1.2.840.10008.5.1.4.1.1.2', 'SOPClassUID');
 const IMPLICIT = parseUid('1.2.840.10008.1.2', 'TransferSyntaxUID');
 const uid = (text: string) => parseUid(text, 'SOPInstanceUID');
 
+let logMegabytes = 0;
 let folder: string;
 let layout: Layout;
 const opened: StudyStore[] = [];
@@ -35,7 +48,7 @@ afterEach(async () => {
 });
 
 const open = async (): Promise<StudyStore> => {
-  const store = await openStudyStore(layout);
+  const store = await openStudyStore(layout, { logMegabytes });
   opened.push(store);
   return store;
 };
@@ -144,56 +157,89 @@ async function shorten(path: string, bytes: number): Promise<void> {
   await truncate(path, (await readFile(path)).length - bytes);
 }
 
-it.each(LEFT_WITH_BOTH)(
-  'it leaves %s: both instances are listed, nothing else is kept, and sent again they are duplicates',
-  async (_title, fail) => {
-    const before = await twoStored();
-    await fail();
+describe.each([
+  ['without the reception log', 0],
+  ['with it', 64],
+])('%s', (_where, megabytes) => {
+  beforeEach(() => {
+    logMegabytes = megabytes;
+  });
+
+  it.each(LEFT_WITH_BOTH)(
+    'it leaves %s: both instances are listed, nothing else is kept, and sent again they are duplicates',
+    async (_title, fail) => {
+      const before = await twoStored();
+      await fail();
+      const after = await open();
+      expect(await listed(after)).toEqual(before);
+      expect(await Promise.all([readdir(layout.ready), readdir(layout.incoming)])).toEqual([[], []]);
+      expect([...(after.gathering()[0]?.gathering.instances ?? [])].sort()).toEqual(['1.5', '1.6']);
+      expect(await store(after, FIRST, 'aaaa')).toBe('duplicate');
+      expect(await store(after, SECOND, 'bbbb')).toBe('duplicate');
+      expect(await store(after, SECOND, 'cccc')).toBe('conflict');
+      expect((await readFile(fileOf(SECOND))).equals(whole(SECOND, 'bbbb'))).toBe(true);
+      await after.close();
+      // And once more: what the start has mended stays so.
+      const again = await open();
+      expect(await listed(again)).toEqual(before);
+    },
+  );
+
+  it('it leaves a whole file without its name: the instance is not there, and is stored when it comes again', async () => {
+    const [first] = await twoStored();
+    await rm(fileOf(SECOND));
+    await writeFile(join(layout.ready, 'second.part'), whole(SECOND, 'bbbb'));
     const after = await open();
-    expect(await listed(after)).toEqual(before);
-    expect(await Promise.all([readdir(layout.ready), readdir(layout.incoming)])).toEqual([[], []]);
-    expect([...(after.gathering()[0]?.gathering.instances ?? [])].sort()).toEqual(['1.5', '1.6']);
-    expect(await store(after, FIRST, 'aaaa')).toBe('duplicate');
+    expect(await listed(after)).toEqual([first]);
+    expect(await readdir(layout.ready)).toEqual([]);
+    expect(await store(after, SECOND, 'bbbb')).toBe('stored');
     expect(await store(after, SECOND, 'bbbb')).toBe('duplicate');
-    expect(await store(after, SECOND, 'cccc')).toBe('conflict');
     expect((await readFile(fileOf(SECOND))).equals(whole(SECOND, 'bbbb'))).toBe(true);
+  });
+
+  it('it leaves a folder without its study: nothing is listed, and the study begins anew', async () => {
+    await twoStored();
+    for (const name of await readdir(layout.study(KEY))) await rm(join(layout.study(KEY), name));
+    const after = await open();
+    expect(await after.find(KEY)).toBeUndefined();
+    expect(await store(after, FIRST, 'aaaa')).toBe('stored');
+    expect(await listed(after)).toHaveLength(1);
+  });
+
+  it('instances that come after it are listed beside those before, though a line was torn', async () => {
+    const before = await twoStored();
+    await shorten(journal(), 20);
+    const after = await open();
+    expect(await store(after, uid('1.7'), 'cccc')).toBe('stored');
     await after.close();
-    // And once more: what the start has mended stays so.
     const again = await open();
-    expect(await listed(again)).toEqual(before);
-  },
-);
+    const now = await listed(again);
+    expect(now.slice(0, 2)).toEqual(before);
+    expect(now.map(({ sopInstanceUid }) => sopInstanceUid)).toEqual(['1.5', '1.6', '1.7']);
+    expect(await store(again, uid('1.7'), 'cccc')).toBe('duplicate');
+  });
+});
 
-it('it leaves a whole file without its name: the instance is not there, and is stored when it comes again', async () => {
-  const [first] = await twoStored();
-  await rm(fileOf(SECOND));
-  await writeFile(join(layout.ready, 'second.part'), whole(SECOND, 'bbbb'));
+it('it leaves instances that are in the reception log alone: they are listed, and can be read', async () => {
+  logMegabytes = 64;
+  const studies = await open();
+  await rm(layout.ready, { recursive: true });
+  // Until the log is ready to be used, an instance would go into a file, for which there is no folder.
+  await until(() => store(studies, FIRST, 'aaaa').catch(() => undefined), { what: 'the log is used' });
+  expect(await store(studies, SECOND, 'bbbb')).toBe('stored');
+  const before = await listed(studies);
+  const left = await mkdtemp(join(tmpdir(), 'drawbridge-power-'));
+  await cp(folder, left, { recursive: true });
+  await mkdir(layout.ready);
+  await studies.close();
+  await rm(folder, { recursive: true });
+  folder = left;
+  layout = createLayout(left);
+  await createSpool(layout);
+  expect(await readdir(layout.study(KEY))).not.toContain('1.5.dcm');
   const after = await open();
-  expect(await listed(after)).toEqual([first]);
-  expect(await readdir(layout.ready)).toEqual([]);
-  expect(await store(after, SECOND, 'bbbb')).toBe('stored');
-  expect(await store(after, SECOND, 'bbbb')).toBe('duplicate');
+  expect(await listed(after)).toEqual(before);
   expect((await readFile(fileOf(SECOND))).equals(whole(SECOND, 'bbbb'))).toBe(true);
-});
-
-it('it leaves a folder without its study: nothing is listed, and the study begins anew', async () => {
-  await twoStored();
-  for (const name of await readdir(layout.study(KEY))) await rm(join(layout.study(KEY), name));
-  const after = await open();
-  expect(await after.find(KEY)).toBeUndefined();
-  expect(await store(after, FIRST, 'aaaa')).toBe('stored');
-  expect(await listed(after)).toHaveLength(1);
-});
-
-it('instances that come after it are listed beside those before, though a line was torn', async () => {
-  const before = await twoStored();
-  await shorten(journal(), 20);
-  const after = await open();
-  expect(await store(after, uid('1.7'), 'cccc')).toBe('stored');
-  await after.close();
-  const again = await open();
-  const now = await listed(again);
-  expect(now.slice(0, 2)).toEqual(before);
-  expect(now.map(({ sopInstanceUid }) => sopInstanceUid)).toEqual(['1.5', '1.6', '1.7']);
-  expect(await store(again, uid('1.7'), 'cccc')).toBe('duplicate');
+  expect(await store(after, FIRST, 'aaaa')).toBe('duplicate');
+  expect(await store(after, FIRST, 'cccc')).toBe('conflict');
 });

@@ -3,10 +3,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { openFile } from '../../../src/spool/open-file.js';
-import { placeFile, scribeIsIdle } from '../../../src/spool/scribe.js';
+import { createNewFile } from '../../../src/spool/new-file.js';
+import { placeFile, SLABS, scribeIsIdle } from '../../../src/spool/scribe.js';
 import { createStagedFile } from '../../../src/spool/staged-file.js';
 import { createStagingMemory } from '../../../src/spool/staging-memory.js';
+import { placeInFile } from '../../../src/spool/staging-place.js';
 import { StudyWriter } from '../../../src/spool/study-writer.js';
 
 let folder: string;
@@ -24,11 +25,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const stage = async (name: string, ...chunks: readonly Buffer[]) => {
-  const file = await openFile(join(folder, name), 'wx');
-  const staged = createStagedFile(file, Buffer.from('head'), createStagingMemory(1024 * 1024));
+const stage = async (...chunks: readonly Buffer[]) => {
+  const place = placeInFile(await createNewFile(folder));
+  const staged = createStagedFile(place, Buffer.from('head'), createStagingMemory(1024 * 1024));
   for (const chunk of chunks) await staged.write(chunk);
-  await staged.finish();
+  staged.finish();
   return staged;
 };
 
@@ -36,15 +37,14 @@ it.each([
   ['nothing', []],
   ['less than one piece', [10]],
   ['many small chunks', Array<number>(500).fill(7)],
-  ['exactly one piece', [64 * 1024 - 4]],
+  ['exactly one block', [4096 - 4]],
+  ['exactly one piece', [512 * 1024 - 4]],
   ['more than what is written at once', [3_000_000, 3_000_000, 1]],
 ])('a data set of %s is placed whole, and its first name is gone', async (_title, sizes) => {
   const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
-  expect(await writer.place(await stage('a', ...chunks), join(study, '1.dcm'), () => ({ uid: '1' }))).toEqual(
-    {
-      uid: '1',
-    },
-  );
+  expect(await writer.place(await stage(...chunks), join(study, '1.dcm'), () => ({ uid: '1' }))).toEqual({
+    uid: '1',
+  });
   await scribeIsIdle();
   const placed = await readFile(join(study, '1.dcm'));
   expect(placed.equals(Buffer.concat([Buffer.from('head'), ...chunks]))).toBe(true);
@@ -54,7 +54,7 @@ it.each([
 
 it('a name that is taken keeps its bytes, and the newcomer leaves no line in the journal', async () => {
   await writeFile(join(study, '1.dcm'), 'first');
-  expect(await writer.place(await stage('a', Buffer.from('other')), join(study, '1.dcm'), () => ({}))).toBe(
+  expect(await writer.place(await stage(Buffer.from('other')), join(study, '1.dcm'), () => ({}))).toBe(
     undefined,
   );
   await scribeIsIdle();
@@ -64,7 +64,7 @@ it('a name that is taken keeps its bytes, and the newcomer leaves no line in the
 });
 
 it('of many at once each has its own outcome: a file that cannot be placed fails alone', async () => {
-  const staged = await Promise.all([1, 2, 3].map((at) => stage(`${at}`, Buffer.from(`${at}`))));
+  const staged = await Promise.all([1, 2, 3].map((at) => stage(Buffer.from(`${at}`))));
   const names = ['1.dcm', join('missing', '2.dcm'), '3.dcm'];
   const outcomes = await Promise.allSettled(
     staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), () => ({}))),
@@ -76,13 +76,19 @@ it('of many at once each has its own outcome: a file that cannot be placed fails
 });
 
 it('a folder whose fsync fails takes its names back, so that the instance may come again', async () => {
-  const file = await openFile(join(folder, 'a'), 'wx');
+  const { descriptor, path, isUncached } = await createNewFile(folder);
+  const slab = SLABS.take();
   const placing = placeFile({
-    file: file.descriptor,
-    tail: new Uint8Array(3),
-    from: file.path,
+    file: descriptor,
+    isUncached,
+    at: slab?.at ?? 0,
+    bytes: 3,
+    position: 0,
+    sizeBytes: 3,
+    from: path,
     to: join(study, '1.dcm'),
     folder: 1_000_000,
+    isOrdered: false,
   });
   await expect(placing).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED', facts: { errno: 'EBADF' } });
   expect(await readdir(study)).not.toContain('1.dcm');

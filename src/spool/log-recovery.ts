@@ -1,0 +1,120 @@
+/**
+ * What the reception log holds at a start: instances that were committed, and have no file yet, get it. Afterwards the log
+ * says nothing. Of what was not committed nobody was told, and nothing is kept.
+ */
+import { closeSync, constants, existsSync, openSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { alignedMemory, BLOCK_BYTES, inWholeBlocks } from '../disk/uncached.mjs';
+import { readAll } from '../disk/whole.mjs';
+import { GatewayError } from '../errors/gateway-error.js';
+import type { Layout } from './layout.js';
+import { readRecordHead, recordBytes } from './log-record.mjs';
+import { SEGMENT_BYTES, silenceSegment } from './log-segments.js';
+import { type CommitText, parseRecordText, pathInStudy, type RecordText } from './log-text.js';
+import { type LogPiece, restoreFiles } from './scribe.js';
+import type { Tell } from './study-folder.js';
+
+/** Files made in one go. */
+const FILES_AT_ONCE = 8;
+
+interface FoundPiece extends LogPiece {
+  readonly position: number;
+  readonly crc: number;
+}
+
+interface Found {
+  readonly pieces: Map<string, FoundPiece[]>;
+  readonly commits: Map<string, CommitText>;
+}
+
+/**
+ * Tells of instances that are committed and not whole.
+ * @throws SPOOL_WRITE_FAILED when not all files could be made: the log is as it was, and must not be written to
+ */
+export async function recoverReceptionLog(layout: Layout, tell: Tell): Promise<void> {
+  const segments = readdirSync(layout.receptionLog)
+    .filter((name) => name.endsWith('.log'))
+    .map((name) => openSync(join(layout.receptionLog, name), constants.O_RDWR));
+  try {
+    const files = [...missingFiles(layout, findRecords(segments), tell)];
+    for (let at = 0; at < files.length; at += FILES_AT_ONCE)
+      await restoreFiles({ folder: layout.ready, files: files.slice(at, at + FILES_AT_ONCE) });
+    for (const file of segments) await silenceSegment(file);
+  } finally {
+    for (const file of segments) closeSync(file);
+  }
+}
+
+function findRecords(segments: readonly number[]): Found {
+  const found: Found = { pieces: new Map(), commits: new Map() };
+  const settled: string[] = [];
+  for (const file of segments) {
+    for (const { text, ...piece } of recordsOf(file)) {
+      if ('settled' in text) settled.push(...text.settled);
+      else {
+        const { id, position } = text;
+        found.pieces.set(id, [...(found.pieces.get(id) ?? []), { ...piece, position }]);
+        if ('sizeBytes' in text) found.commits.set(id, text);
+      }
+    }
+  }
+  for (const id of settled) found.commits.delete(id);
+  return found;
+}
+
+type Record = Omit<FoundPiece, 'position'> & { readonly text: RecordText };
+
+function* recordsOf(file: number): Generator<Record> {
+  const block = Buffer.from(alignedMemory(BLOCK_BYTES), 0, BLOCK_BYTES);
+  let epoch: string | undefined;
+  for (let at = 0; at + BLOCK_BYTES <= SEGMENT_BYTES; ) {
+    if (!isRead(file, block, at)) return;
+    const head = readRecordHead(block);
+    if (head === undefined || head.epoch !== (epoch ?? head.epoch)) return;
+    epoch = head.epoch;
+    const { dataBytes: bytes, dataCrc: crc, text } = head;
+    yield { file, at: at + BLOCK_BYTES, bytes, crc, text: parseRecordText(text) };
+    at += recordBytes(bytes);
+  }
+}
+
+/** False where the file ends: it was being made. */
+function isRead(file: number, into: Buffer, at: number): boolean {
+  try {
+    readAll(file, into, at);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function* missingFiles(layout: Layout, { pieces, commits }: Found, tell: Tell) {
+  for (const [id, commit] of commits) {
+    const to = pathInStudy(layout, commit);
+    // Of a study that is not there any more, everything was done.
+    if (to === undefined || existsSync(to) || !existsSync(dirname(to))) continue;
+    const own = (pieces.get(id) ?? []).sort((a, b) => a.position - b.position);
+    if (isWhole(own, commit.sizeBytes)) yield { pieces: own, sizeBytes: commit.sizeBytes, to };
+    else
+      tell(
+        new GatewayError(
+          'SPOOL_CORRUPT',
+          'an instance that was being received when the power failed is not whole',
+          {
+            facts: { path: to },
+          },
+        ),
+      );
+  }
+}
+
+function isWhole(pieces: readonly FoundPiece[], sizeBytes: number): boolean {
+  let end = 0;
+  for (const { file, at, bytes, position, crc } of pieces) {
+    const data = Buffer.alloc(inWholeBlocks(bytes));
+    if (position !== end || !isRead(file, data, at) || crc32(data.subarray(0, bytes)) !== crc) return false;
+    end += bytes;
+  }
+  return end === sizeBytes;
+}

@@ -1,0 +1,105 @@
+/**
+ * Instances from the reception log to files of their own. Part of the scribe's thread; what is to be done, and what is
+ * promised, stands at `restoreFiles` in scribe.ts.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  unlinkSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { hasOrderedJournal } from '../disk/ordered-journal.mjs';
+import { alignedMemory, inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
+import { readAll, writeAll } from '../disk/whole.mjs';
+
+/**
+ * @typedef {import('./scribe.js').LogPiece} LogPiece
+ * @typedef {import('./scribe.js').RestoredFile} RestoredFile
+ * @typedef {import('./scribe.js').Restoration} Restoration
+ */
+
+const BUFFER_BYTES = 1024 * 1024;
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+/** Taken by the first who needs it. @type {Buffer | undefined} */
+let buffer;
+
+/** @param {Restoration} restoration */
+export function restoreFiles({ folder, files }) {
+  const flag = uncachedFlag(folder);
+  const isOrdered = flag !== 0 && hasOrderedJournal(folder);
+  /** @type {{ file: number; from: string }[]} */
+  const made = [];
+  try {
+    for (const restored of files) {
+      const from = join(folder, `${randomUUID()}.part`);
+      const file = openSync(from, NEW_FILE | flag, 0o600);
+      made.push({ file, from });
+      copyPieces(restored.pieces, file);
+      ftruncateSync(file, restored.sizeBytes);
+      if (!isOrdered) fdatasyncSync(file);
+      link(from, restored.to);
+    }
+    if (isOrdered) fsyncSync(made.at(-1).file);
+    else for (const parent of new Set(files.map(({ to }) => dirname(to)))) syncFolder(parent);
+  } finally {
+    for (const { file, from } of made) {
+      closeSync(file);
+      unlinkSync(from);
+    }
+  }
+}
+
+/**
+ * Writes the pieces one behind the other, in whole blocks.
+ * @param {readonly LogPiece[]} pieces all but the last of whole blocks
+ * @param {number} file
+ */
+export function copyPieces(pieces, file) {
+  buffer ??= Buffer.from(alignedMemory(BUFFER_BYTES));
+  let filled = 0;
+  let position = 0;
+  const flush = () => {
+    writeAll(file, buffer.subarray(0, filled), position);
+    position += filled;
+    filled = 0;
+  };
+  for (const { file: log, at, bytes } of pieces) {
+    const length = inWholeBlocks(bytes);
+    if (filled + length > buffer.length) flush();
+    readAll(log, buffer.subarray(filled, filled + length), at);
+    filled += length;
+  }
+  flush();
+}
+
+/** @param {string} from @param {string} to */
+function link(from, to) {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    // There already; or its study was forgotten.
+    if (error.code !== 'EEXIST' && error.code !== 'ENOENT') throw error;
+  }
+}
+
+/** @param {string} path */
+function syncFolder(path) {
+  let folder;
+  try {
+    folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    if (error.code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}

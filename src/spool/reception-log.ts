@@ -1,0 +1,188 @@
+/**
+ * Where instances become durable first: one write into room that is there already, and one sync, instead of a new file,
+ * its blocks, its name and the folder's. An instance in the log is committed, whatever happens; it gets its file in its
+ * study's folder when nothing else is to be done, or when somebody wants to read the study. What was committed and had no
+ * file when the process was stopped gets it at the next start (log-recovery.ts). An instance for which there is no room
+ * goes into a file at once, as does one that turns out to be large.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { BLOCK_BYTES } from '../disk/uncached.mjs';
+import type { Layout } from './layout.js';
+import { beginRecord, recordBytes } from './log-record.mjs';
+import { createLogSegments, SEGMENT_BYTES, type Segment } from './log-segments.js';
+import { formatRecordText, nameInStudy, type RecordText } from './log-text.js';
+import { appendRecord, type LogPiece, type RestoredFile, restoreFiles, SLABS } from './scribe.js';
+import type { Slab } from './slabs.js';
+
+/** An instance begins here only if there is so much room: several come at the same time. */
+const LEAST_FREE_BYTES = 16 * 1024 * 1024;
+/** Larger ones are written to a file: they take long enough. */
+const MAX_INSTANCE_BYTES = 4 * 1024 * 1024;
+/** Nothing has come for so long: time to make files. */
+const IDLE_MS = 40;
+/** After the disk did not take a file. */
+const RETRY_MS = 2_000;
+/** Files made in one go, while whatever comes waits. */
+const FILES_AT_ONCE = 8;
+
+/** Bytes of one instance: in a slab behind a block that is left for the record's head. */
+export interface LoggedBytes {
+  readonly slab: Slab;
+  readonly bytes: number;
+  /** In the instance's file. */
+  readonly position: number;
+}
+
+export interface LoggedInstance {
+  /** Where it lies so far. */
+  readonly pieces: readonly LogPiece[];
+  /** Undefined, and nothing is done, when it must go on in a file. @throws SPOOL_WRITE_FAILED */
+  append(piece: LoggedBytes): Promise<void> | undefined;
+  /**
+   * Durable when it resolves; `to` is its name from now on, although the file may be made later. False when that name is
+   * taken. Undefined, and nothing is done, when it must go on in a file.
+   * @throws SPOOL_WRITE_FAILED
+   */
+  commit(last: LoggedBytes, to: string): Promise<boolean> | undefined;
+  /** What was appended is not needed any more, unless it was committed. */
+  letGo(): void;
+}
+
+export interface ReceptionLog {
+  /** Undefined when an instance should rather begin in a file. */
+  begin(): LoggedInstance | undefined;
+  /** All that was committed before has its file. @throws SPOOL_WRITE_FAILED */
+  settled(): Promise<void>;
+  /** Settles, as far as the disk allows. Nothing is to be appended afterwards. */
+  close(): Promise<void>;
+}
+
+interface Committed extends RestoredFile {
+  readonly id: string;
+  readonly segments: readonly Segment[];
+}
+
+/**
+ * @param megabytes of the segments together; without room for one there is no log
+ * The log of the last run must have been recovered, and say nothing.
+ */
+export function openReceptionLog(layout: Layout, megabytes: number): ReceptionLog {
+  const segments = createLogSegments(
+    layout.receptionLog,
+    Math.floor((megabytes * 1024 * 1024) / SEGMENT_BYTES),
+  );
+  void segments.prepare();
+  /** No id comes twice, in this run or another. */
+  const run = randomBytes(12).toString('base64url');
+  let begun = 0;
+  const waiting: Committed[] = [];
+  let settling: Promise<void> | undefined;
+  let isBroken = false;
+  let idle: NodeJS.Timeout | undefined;
+  let lastAppendMs = 0;
+
+  /** Undefined where there is no room. */
+  const append = (text: RecordText, { slab, bytes }: Omit<LoggedBytes, 'position'>, isDurable: boolean) => {
+    const place = isBroken ? undefined : segments.reserve(recordBytes(bytes));
+    if (place === undefined) return undefined;
+    const { segment, position } = place;
+    beginRecord(slab.bytes, segment.epoch, formatRecordText(text), bytes);
+    const written = appendRecord({ file: segment.file, at: slab.at, bytes, position, isDurable }).catch(
+      (error: unknown) => {
+        // Behind a record that is not whole, none can be found.
+        isBroken = true;
+        throw error;
+      },
+    );
+    return { segment, at: position + BLOCK_BYTES, written };
+  };
+
+  const isIdle = (): boolean => performance.now() - lastAppendMs >= IDLE_MS;
+
+  const settleLater = (waitMs = IDLE_MS): void => {
+    idle ??= setTimeout(() => {
+      idle = undefined;
+      if (!isIdle()) settleLater();
+      // Nothing is lost by it: the disk is full, or worse, and whoever wants to read the study will hear.
+      else settle(isIdle).catch(() => settleLater(RETRY_MS));
+    }, waitMs).unref();
+  };
+
+  const settle = (mayGoOn: () => boolean): Promise<void> => {
+    const running = (settling ?? Promise.resolve()).catch(() => undefined).then(() => makeFiles(mayGoOn));
+    settling = running;
+    return running;
+  };
+
+  const makeFiles = async (mayGoOn: () => boolean): Promise<void> => {
+    while (waiting.length > 0 && mayGoOn()) {
+      const some = waiting.slice(0, FILES_AT_ONCE);
+      await restoreFiles({ folder: layout.ready, files: some });
+      await markSettled(some.map(({ id }) => id));
+      waiting.splice(0, some.length);
+      for (const { segments: needed } of some) for (const segment of needed) segment.needed -= 1;
+    }
+    if (waiting.length > 0) settleLater();
+  };
+
+  /** Or a start after a crash would make the file again of an instance whose study was forgotten since. */
+  const markSettled = async (settled: readonly string[]): Promise<void> => {
+    const slab = SLABS.take();
+    if (slab === undefined) return;
+    try {
+      const marked = append({ settled }, { slab, bytes: 0 }, true);
+      await marked?.written;
+      if (marked !== undefined) marked.segment.needed -= 1;
+    } finally {
+      SLABS.give(slab);
+    }
+  };
+
+  return {
+    begin: () => (!isBroken && segments.freeBytes() >= LEAST_FREE_BYTES ? createInstance() : undefined),
+    settled: () => (waiting.length === 0 ? (settling ?? Promise.resolve()) : settle(() => true)),
+    async close() {
+      clearTimeout(idle);
+      await settle(() => true).catch(() => undefined);
+      if (waiting.length === 0) await segments.close();
+    },
+  };
+
+  function createInstance(): LoggedInstance {
+    begun += 1;
+    const id = `${run}-${begun}`;
+    const pieces: (LogPiece & { readonly segment: Segment })[] = [];
+    let isCommitted = false;
+
+    const add = (text: RecordText, piece: LoggedBytes, isDurable: boolean): Promise<void> | undefined => {
+      if (piece.position + piece.bytes > MAX_INSTANCE_BYTES) return undefined;
+      const appended = append(text, piece, isDurable);
+      if (appended === undefined) return undefined;
+      const { segment, at, written } = appended;
+      pieces.push({ file: segment.file, at, bytes: piece.bytes, segment });
+      lastAppendMs = performance.now();
+      settleLater();
+      return written;
+    };
+
+    return {
+      pieces,
+      append: (piece) => add({ id, position: piece.position }, piece, false),
+      commit(last, to) {
+        if (existsSync(to)) return Promise.resolve(false);
+        const sizeBytes = last.position + last.bytes;
+        const text = { id, position: last.position, sizeBytes, ...nameInStudy(to) };
+        return add(text, last, true)?.then(() => {
+          isCommitted = true;
+          waiting.push({ id, pieces, sizeBytes, to, segments: pieces.map(({ segment }) => segment) });
+          return true;
+        });
+      },
+      letGo() {
+        if (isCommitted) return;
+        for (const { segment } of pieces.splice(0)) segment.needed -= 1;
+      },
+    };
+  }
+}

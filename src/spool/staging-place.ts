@@ -1,0 +1,103 @@
+/** Where the bytes of a staged file go: straight into a file, or into the reception log first. */
+import { BLOCK_BYTES } from '../disk/uncached.mjs';
+import type { NewFile } from './new-file.js';
+import type { LoggedInstance } from './reception-log.js';
+import { completeFile, copyPieces, placeFile, removeFile, writePiece } from './scribe.js';
+import type { Slab } from './slabs.js';
+
+/** Bytes in a slab, which stay there until they are written. */
+export interface SlabPiece {
+  readonly slab: Slab;
+  readonly bytes: number;
+  /** In the file. All pieces but the last are whole blocks. */
+  readonly position: number;
+}
+
+/** The folder that a file gets its name in. */
+export interface PlaceFolder {
+  readonly descriptor: number;
+  /** See `hasOrderedJournal`. */
+  readonly isOrdered: boolean;
+}
+
+/** All of it throws SPOOL_WRITE_FAILED. Calls take effect in their order, also when nobody waits in between. */
+export interface StagingPlace {
+  /** Pieces of about this size cost least. */
+  readonly pieceBytes: number;
+  write(piece: SlabPiece): Promise<void>;
+  /** With the last piece, which may be empty, it is whole. @returns the path by which it can be read */
+  complete(last: SlabPiece, isDurable: boolean): Promise<string>;
+  /**
+   * With the last piece it is durable, and gets its name, never replacing what stands there. What it was called before is
+   * gone, whatever happens. Resolves to false when the name is taken.
+   */
+  place(last: SlabPiece, to: string, folder: PlaceFolder): Promise<boolean>;
+  /** Lets go of everything, unless it has been placed. */
+  remove(): Promise<void>;
+}
+
+/** Each write beyond the end of a file has its price. */
+const FILE_PIECE_BYTES = 512 * 1024;
+/** Room in the log is there already: so that little is left to be written when the last byte comes. */
+const LOG_PIECE_BYTES = 128 * 1024;
+
+/** @param file new and empty */
+export function placeInFile(file: NewFile): StagingPlace {
+  const { descriptor, isUncached, path } = file;
+  const piece = ({ slab, bytes, position }: SlabPiece) => ({
+    file: descriptor,
+    isUncached,
+    at: slab.at + BLOCK_BYTES,
+    bytes,
+    position,
+    sizeBytes: position + bytes,
+  });
+  return {
+    pieceBytes: FILE_PIECE_BYTES,
+    write: (next) => writePiece(piece(next)),
+    async complete(last, isDurable) {
+      await completeFile(piece(last), isDurable);
+      return path;
+    },
+    place: (last, to, { descriptor: folder, isOrdered }) =>
+      // What lies in the cache is not covered by another file's fsync.
+      placeFile({ ...piece(last), from: path, to, folder, isOrdered: isOrdered && isUncached }),
+    remove: () => removeFile(descriptor, path),
+  };
+}
+
+/** @param create makes the file in which an instance goes on that the log has no room for */
+export function placeInLog(logged: LoggedInstance, create: () => Promise<NewFile>): StagingPlace {
+  let file: Promise<StagingPlace> | undefined;
+
+  const goOn = async (): Promise<StagingPlace> => {
+    const created = await create();
+    const place = placeInFile(created);
+    // What was appended is on its way before it.
+    const copied = copyPieces(created.descriptor, logged.pieces);
+    copied.finally(() => logged.letGo()).catch(() => undefined);
+    return place;
+  };
+  const inFile = (): Promise<StagingPlace> => {
+    file ??= goOn();
+    return file;
+  };
+
+  return {
+    pieceBytes: LOG_PIECE_BYTES,
+    async write(next) {
+      const appended = file === undefined ? logged.append(next) : undefined;
+      await (appended ?? (await inFile()).write(next));
+    },
+    complete: async (last, isDurable) => (await inFile()).complete(last, isDurable),
+    async place(last, to, folder) {
+      const committed = file === undefined ? logged.commit(last, to) : undefined;
+      if (committed === undefined) return (await inFile()).place(last, to, folder);
+      return committed.finally(() => logged.letGo());
+    },
+    async remove() {
+      if (file === undefined) logged.letGo();
+      else await (await file).remove();
+    },
+  };
+}

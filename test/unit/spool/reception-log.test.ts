@@ -1,0 +1,283 @@
+/**
+ * Instances that are durable in the reception log and have no file yet: whatever happens, what was committed gets its file,
+ * with the bytes that came, and nothing else does.
+ */
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { GatewayError } from '../../../src/errors/gateway-error.js';
+import { createSpool } from '../../../src/spool/envelope-store.js';
+import { createLayout, type Layout } from '../../../src/spool/layout.js';
+import { recoverReceptionLog } from '../../../src/spool/log-recovery.js';
+import { createNewFile } from '../../../src/spool/new-file.js';
+import { openReceptionLog, type ReceptionLog } from '../../../src/spool/reception-log.js';
+import { createStagedFile, type StagedFile } from '../../../src/spool/staged-file.js';
+import { createStagingMemory } from '../../../src/spool/staging-memory.js';
+import { placeInLog } from '../../../src/spool/staging-place.js';
+import { until } from '../../support/until.js';
+
+const KEY = 'a'.repeat(32);
+const MIB = 1024 * 1024;
+
+let layout: Layout;
+let log: ReceptionLog;
+const opened: ReceptionLog[] = [];
+const folders: string[] = [];
+
+const makeLayout = async (): Promise<Layout> => {
+  const folder = await mkdtemp(join(tmpdir(), 'drawbridge-log-'));
+  folders.push(folder);
+  const made = createLayout(folder);
+  await createSpool(made);
+  return made;
+};
+
+const openLog = async (of: Layout): Promise<ReceptionLog> => {
+  const made = openReceptionLog(of, 64);
+  opened.push(made);
+  await until(() => made.begin() !== undefined, { what: 'the log has room' });
+  return made;
+};
+
+beforeEach(async () => {
+  layout = await makeLayout();
+  await mkdir(layout.study(KEY));
+  log = await openLog(layout);
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((each) => each.close()));
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
+});
+
+function bytesOf(size: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let at = 0; at < size; at += 1) bytes[at] = (at * 31 + seed * 7 + (at >> 8)) & 0xff;
+  return bytes;
+}
+
+const pathOf = (name: string, of = layout) => join(of.study(KEY), `${name}.dcm`);
+
+const stage = async (...chunks: readonly Buffer[]): Promise<StagedFile> => {
+  const logged = log.begin();
+  if (logged === undefined) throw new Error('the log has no room');
+  const inLog = placeInLog(logged, () => createNewFile(layout.ready));
+  const staged = createStagedFile(inLog, Buffer.from('head'), createStagingMemory(64 * MIB));
+  for (const chunk of chunks) await staged.write(chunk);
+  staged.finish();
+  return staged;
+};
+
+/** Into the study's folder. */
+const place = async (staged: StagedFile, name: string): Promise<boolean> => {
+  const folder = await open(layout.study(KEY));
+  try {
+    return await staged.place(pathOf(name), { descriptor: folder.fd, isOrdered: false });
+  } finally {
+    await folder.close();
+  }
+};
+
+/** As a modality's instance that was answered. */
+const store = async (name: string, ...chunks: readonly Buffer[]): Promise<Buffer> => {
+  expect(await place(await stage(...chunks), name)).toBe(true);
+  return Buffer.concat([Buffer.from('head'), ...chunks]);
+};
+
+/** While nobody can make files, everything stays in the log. */
+const withoutFiles = () => rm(layout.ready, { recursive: true });
+
+/** What a process that is killed now leaves to the next one. */
+const crash = async (): Promise<Layout> => {
+  const after = await makeLayout();
+  await cp(layout.dataDir, after.dataDir, { recursive: true });
+  await mkdir(after.ready, { recursive: true });
+  return after;
+};
+
+const recover = async (after: Layout): Promise<readonly GatewayError[]> => {
+  const told: GatewayError[] = [];
+  await recoverReceptionLog(after, (damage) => told.push(damage));
+  return told;
+};
+
+const placed = async (of = layout) =>
+  (await readdir(of.study(KEY))).map((name) => name.slice(0, -'.dcm'.length)).sort();
+
+/** The segment's bytes, changed. */
+const damage = async (of: Layout, change: (segment: Buffer) => void) => {
+  const path = join(of.receptionLog, '0.log');
+  const segment = await readFile(path);
+  change(segment);
+  await writeFile(path, segment);
+};
+
+it.each([
+  ['nothing', []],
+  ['a few bytes', [10]],
+  ['exactly one block', [4096 - 4]],
+  ['exactly one piece', [128 * 1024 - 4]],
+  ['many small chunks', Array<number>(500).fill(777)],
+  ['several pieces', [300_000, 300_000, 1]],
+  ['as much as the log takes', [4 * MIB - 4]],
+  ['more than the log takes', [3_000_000, 3_000_000, 1]],
+])('a data set of %s is the same in its file, from the log and after a crash', async (_title, sizes) => {
+  const chunks = sizes.map((size, at) => bytesOf(size, at + 1));
+  const expected = await store('1.1', ...chunks);
+  const after = await crash();
+  expect(await recover(after)).toEqual([]);
+  await log.settled();
+  for (const each of [layout, after])
+    expect((await readFile(pathOf('1.1', each))).equals(expected)).toBe(true);
+  expect(await readdir(layout.ready)).toEqual([]);
+});
+
+it('what came one between the other comes apart again', async () => {
+  const [first, second] = await Promise.all([stage(bytesOf(600_000, 1)), stage(bytesOf(600_000, 2))]);
+  await Promise.all([place(first, '1.1'), place(second, '1.2')]);
+  await log.settled();
+  expect((await readFile(pathOf('1.1'))).subarray(4).equals(bytesOf(600_000, 1))).toBe(true);
+  expect((await readFile(pathOf('1.2'))).subarray(4).equals(bytesOf(600_000, 2))).toBe(true);
+});
+
+it('files are made by themselves when nothing comes any more', async () => {
+  await store('1.1', bytesOf(100, 1));
+  await until(async () => (await placed()).length === 1, { what: 'the file is made' });
+});
+
+it('a disk that takes no file keeps nothing from being committed; its reader is told, and gets it later', async () => {
+  await withoutFiles();
+  const expected = await store('1.1', bytesOf(100_000, 1));
+  await expect(log.settled()).rejects.toMatchObject({
+    code: 'SPOOL_WRITE_FAILED',
+    facts: { errno: 'ENOENT' },
+  });
+  expect(await placed()).toEqual([]);
+  await mkdir(layout.ready);
+  await log.settled();
+  expect((await readFile(pathOf('1.1'))).equals(expected)).toBe(true);
+});
+
+it('a start that can make no files leaves the log as it is, and the next one makes them', async () => {
+  await withoutFiles();
+  const expected = await store('1.1', bytesOf(100_000, 1));
+  const after = await crash();
+  await rm(after.ready, { recursive: true });
+  await expect(recover(after)).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED' });
+  await mkdir(after.ready);
+  expect(await recover(after)).toEqual([]);
+  expect((await readFile(pathOf('1.1', after))).equals(expected)).toBe(true);
+});
+
+it('an instance that was not committed leaves nothing, nor does one whose association ended', async () => {
+  await withoutFiles();
+  const half = await stage(bytesOf(600_000, 1));
+  const gone = await stage(bytesOf(600_000, 2));
+  await gone.discard();
+  await store('1.3', bytesOf(100, 3));
+  const after = await crash();
+  expect(await recover(after)).toEqual([]);
+  expect(await placed(after)).toEqual(['1.3']);
+  await half.discard();
+});
+
+it('a name that is taken keeps its bytes, before and after a crash', async () => {
+  await writeFile(pathOf('1.1'), 'first');
+  expect(await place(await stage(bytesOf(100, 1)), '1.1')).toBe(false);
+  await log.settled();
+  const after = await crash();
+  await recover(after);
+  for (const each of [layout, after]) expect(await readFile(pathOf('1.1', each), 'utf8')).toBe('first');
+});
+
+it('what an instance that was torn by a power cut has left is told, and the others get their files', async () => {
+  await withoutFiles();
+  await store('1.1', bytesOf(600_000, 1));
+  await store('1.2', bytesOf(100, 2));
+  const after = await crash();
+  // In the data of the first record.
+  await damage(after, (segment) => segment.fill(0, 8192, 12_288));
+  const told = await recover(after);
+  expect(told).toMatchObject([{ code: 'SPOOL_CORRUPT', facts: { path: pathOf('1.1', after) } }]);
+  expect(await placed(after)).toEqual(['1.2']);
+});
+
+it('nothing behind a record whose head was torn is believed', async () => {
+  await withoutFiles();
+  await store('1.1', bytesOf(100, 1));
+  await store('1.2', bytesOf(100, 2));
+  const after = await crash();
+  // The second record.
+  await damage(after, (segment) => segment.fill(1, 8192 + 30, 8192 + 40));
+  expect(await recover(after)).toEqual([]);
+  expect(await placed(after)).toEqual(['1.1']);
+});
+
+it('a log of zeros, of garbage, or cut short says nothing', async () => {
+  const after = await crash();
+  await damage(after, (segment) => segment.fill(0xff));
+  expect(await recover(after)).toEqual([]);
+  const file = await open(join(after.receptionLog, '0.log'), 'r+');
+  await file.truncate(100);
+  await file.close();
+  expect(await recover(after)).toEqual([]);
+  expect(await placed(after)).toEqual([]);
+});
+
+it('a study that was forgotten does not come back, also when another one of its name has come since', async () => {
+  await store('1.1', bytesOf(100, 1));
+  await log.settled();
+  await rm(layout.study(KEY), { recursive: true });
+  const after = await crash();
+  expect(await recover(after)).toEqual([]);
+  await mkdir(layout.study(KEY));
+  const later = await crash();
+  expect(await recover(later)).toEqual([]);
+  expect(await placed(later)).toEqual([]);
+});
+
+it('after a start, what the log said is said no more', async () => {
+  await withoutFiles();
+  await store('1.1', bytesOf(100, 1));
+  const after = await crash();
+  await recover(after);
+  await rm(pathOf('1.1', after));
+  await recover(after);
+  expect(await placed(after)).toEqual([]);
+});
+
+it('when it is full, instances go into files; when their files are made, it takes more', async () => {
+  await withoutFiles();
+  const stored = [];
+  for (let at = 1; log.begin() !== undefined; at += 1) {
+    await store(`1.${at}`, bytesOf(3 * MIB, at));
+    stored.push(at);
+  }
+  expect(stored.length).toBeGreaterThan(10);
+  await mkdir(layout.ready);
+  await log.settled();
+  for (const at of stored)
+    expect((await readFile(pathOf(`1.${at}`))).subarray(4).equals(bytesOf(3 * MIB, at))).toBe(true);
+  const expected = await Promise.all([7, 8, 9].map((at) => store(`2.${at}`, bytesOf(3 * MIB, at))));
+  const after = await crash();
+  await recover(after);
+  expect((await placed(after)).length).toBe(stored.length + expected.length);
+});
+
+it('a segment that is used again says only what was written since', async () => {
+  const second = await makeLayout();
+  await mkdir(second.study(KEY));
+  await withoutFiles();
+  for (const at of [1, 2, 3]) await store(`1.${at}`, bytesOf(100, at));
+  await cp(layout.receptionLog, second.receptionLog, { recursive: true });
+  await recover(second);
+  // The records of the first use still stand behind the first block.
+  layout = second;
+  log = await openLog(second);
+  await rm(second.ready, { recursive: true });
+  for (const name of await readdir(second.study(KEY))) await rm(join(second.study(KEY), name));
+  await store('1.9', bytesOf(100, 9));
+  const after = await crash();
+  await recover(after);
+  expect(await placed(after)).toEqual(['1.9']);
+});
