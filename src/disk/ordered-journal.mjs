@@ -4,7 +4,7 @@
  * before it past the cache, and all their names. Elsewhere, and where it cannot be told, each contents and each folder has
  * to be synced, as POSIX has it.
  */
-import { existsSync, readlinkSync, statfsSync, statSync } from 'node:fs';
+import { readFileSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 
 /** statfs(2) */
@@ -35,10 +35,10 @@ function isOrdered(folder, dev) {
   }
 }
 
-/** ext2, and ext4 made without a journal, have the same number. @param {number} dev */
+/** ext2, and ext4 without a journal, have the same number; who writes the journal is `<none>` there. @param {number} dev */
 function hasJournal(dev) {
   const device = basename(readlinkSync(`/sys/dev/block/${majorOf(dev)}:${minorOf(dev)}`));
-  return existsSync(`/sys/fs/ext4/${device}/journal_task`);
+  return /^\d+$/.test(readFileSync(`/sys/fs/ext4/${device}/journal_task`, 'latin1').trim());
 }
 
 /** makedev(3) of Linux. @param {number} dev */

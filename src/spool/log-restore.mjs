@@ -50,7 +50,7 @@ export function restoreFiles({ folder, files }) {
   } finally {
     for (const { file, from } of made) {
       closeSync(file);
-      unlinkSync(from);
+      removeQuietly(from);
     }
   }
 }
@@ -85,6 +85,15 @@ function link(from, to) {
   } catch (error) {
     // There already; or its study was forgotten.
     if (error.code !== 'EEXIST' && error.code !== 'ENOENT') throw error;
+  }
+}
+
+/** @param {string} path */
+function removeQuietly(path) {
+  try {
+    unlinkSync(path);
+  } catch {
+    // The next start does.
   }
 }
 

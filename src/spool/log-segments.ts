@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fdatasync, fstat, open, write } from 'node:fs';
+import { statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { alignedMemory, BLOCK_BYTES, uncachedFlag } from '../disk/uncached.mjs';
@@ -13,6 +14,8 @@ import { EPOCH_BYTES } from './log-record.mjs';
 
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
 const ZEROS_BYTES = 1024 * 1024;
+/** A disk with less room needs it for other things. */
+const LEAST_FREE_SEGMENTS = 4;
 
 const openPath = promisify(open);
 const closeDescriptor = promisify(close);
@@ -78,7 +81,8 @@ export function createLogSegments(folder: string, count: number): LogSegments {
   const addSegments = async (): Promise<void> => {
     for (let index = 0; index < count && !isClosed; index += 1) {
       const file = await makeSegment(folder, index, () => isClosed);
-      if (file !== undefined) free.push({ file, epoch: Buffer.alloc(0), needed: 0, usedBytes: 0 });
+      if (file === undefined) return;
+      free.push({ file, epoch: Buffer.alloc(0), needed: 0, usedBytes: 0 });
     }
   };
 
@@ -129,25 +133,36 @@ export async function silenceSegment(file: number): Promise<void> {
   await datasync(file);
 }
 
-/** @returns its descriptor; undefined when told to stop */
+/** @returns its descriptor; undefined when told to stop, or when there is little room on the disk */
 async function makeSegment(
   folder: string,
   index: number,
   isStopped: () => boolean,
 ): Promise<number | undefined> {
-  const flags = constants.O_RDWR | constants.O_CREAT | uncachedFlag(folder);
-  const file = await openPath(segmentPath(folder, index), flags, 0o600);
-  const { size } = await status(file);
+  const path = segmentPath(folder, index);
+  const file = await openPath(path, constants.O_RDWR | constants.O_CREAT | uncachedFlag(folder), 0o600);
   // It grows with the zeros, so that one of full length has them all.
+  if ((await status(file)).size === SEGMENT_BYTES) return file;
+  if (await isFilled(file, folder, isStopped)) return file;
+  await closeDescriptor(file);
+  await unlink(path);
+  return undefined;
+}
+
+async function isFilled(file: number, folder: string, isStopped: () => boolean): Promise<boolean> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < LEAST_FREE_SEGMENTS * SEGMENT_BYTES) return false;
   const zeros = Buffer.from(alignedMemory(ZEROS_BYTES));
-  for (let at = size === SEGMENT_BYTES ? size : 0; at < SEGMENT_BYTES; at += ZEROS_BYTES) {
-    const written = isStopped() ? 0 : (await writeAt(file, zeros, 0, ZEROS_BYTES, at)).bytesWritten;
-    if (written < ZEROS_BYTES) {
-      await closeDescriptor(file);
-      return undefined;
+  try {
+    for (let at = 0; at < SEGMENT_BYTES; at += ZEROS_BYTES) {
+      if (isStopped()) return false;
+      const { bytesWritten } = await writeAt(file, zeros, 0, ZEROS_BYTES, at);
+      if (bytesWritten < ZEROS_BYTES) return false;
     }
+    await datasync(file);
+    await syncFolder(folder);
+    return true;
+  } catch {
+    return false;
   }
-  if (size !== SEGMENT_BYTES) await datasync(file);
-  await syncFolder(folder);
-  return file;
 }

@@ -18,27 +18,27 @@ export interface ReadyFiles {
 /** @param folder for these files alone; what a crash left there may be removed at start */
 export function createReadyFiles(folder: string): ReadyFiles {
   const ready: NewFile[] = [];
-  let opening = 0;
   let wanted = 0;
+  let isFilling = false;
   let idle: NodeJS.Timeout | undefined;
 
   const create = () => createNewFile(folder);
 
-  const fill = () => {
-    while (ready.length + opening < wanted) {
-      opening += 1;
-      create().then(
-        (file) => {
-          opening -= 1;
-          if (ready.length < wanted) ready.push(file);
-          else void remove(file);
-        },
-        () => {
-          // Whoever needs one creates it then, and hears why it cannot be had.
-          opening -= 1;
-          wanted = 0;
-        },
-      );
+  /** One after the other: several at once would only wait for the folder, and for each other. */
+  const fill = async (): Promise<void> => {
+    if (isFilling) return;
+    isFilling = true;
+    try {
+      while (ready.length < wanted) {
+        const file = await create();
+        if (ready.length < wanted) ready.push(file);
+        else await remove(file);
+      }
+    } catch {
+      // Whoever needs one creates it then, and hears why it cannot be had.
+      wanted = 0;
+    } finally {
+      isFilling = false;
     }
   };
 
@@ -55,7 +55,7 @@ export function createReadyFiles(folder: string): ReadyFiles {
       // Who comes while there is none shows that more are needed.
       if (file === undefined || wanted === 0) wanted = Math.min(wanted + 1, MOST_FILES);
       const taken = file === undefined ? create() : Promise.resolve(file);
-      fill();
+      void fill();
       return taken;
     },
     async close() {

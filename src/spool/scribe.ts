@@ -135,6 +135,7 @@ export const SLABS = createSlabs();
 
 let scribe: { readonly thread: Worker; readonly waiting: Map<number, Waiting> } | undefined;
 let lastId = 0;
+const notes: Note[] = [];
 
 /** Writes a piece, which is a multiple of a block. @throws SPOOL_WRITE_FAILED */
 export async function writePiece(piece: Piece): Promise<void> {
@@ -195,11 +196,18 @@ export async function removeFile(file: number, from: string): Promise<void> {
  * files themselves.
  */
 export function noteLater(journal: number, line: string): void {
-  scribe?.thread.postMessage({ id: 0, kind: 'note', journal, line } satisfies ScribeTask);
+  // Not at once: whoever is to be answered goes first.
+  if (notes.length === 0) setImmediate(sendNotes);
+  notes.push({ kind: 'note', journal, line });
+}
+
+function sendNotes(): void {
+  for (const note of notes.splice(0)) scribe?.thread.postMessage({ id: 0, ...note } satisfies ScribeTask);
 }
 
 /** Resolves when all that was asked before is done, journals included. */
 export async function scribeIsIdle(): Promise<void> {
+  sendNotes();
   if (scribe !== undefined) await ask({ kind: 'ask' });
 }
 

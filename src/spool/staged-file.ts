@@ -2,7 +2,7 @@
  * One file being written from a stream of chunks, with bounded memory and a running SHA-256. Chunks are gathered, copied
  * into the scribe's memory a piece at a time and written by its thread; a writer that is ahead of the disk is told to wait.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import { SLABS } from './scribe.js';
 import { SLAB_BYTES, type Slab } from './slabs.js';
@@ -39,7 +39,8 @@ export interface StagedFile {
  * @param prefix written first, but not part of the size or the hash (the Part 10 header)
  */
 export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: StagingMemory): StagedFile {
-  const hash = createHash('sha256');
+  /** Begun when it is needed: a file that nobody wants to know the hash of costs none. */
+  let hash: Hash | undefined;
   let unhashed: Buffer[] = [];
   let unhashedBytes = 0;
   let digest: string | undefined;
@@ -112,9 +113,11 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
     if (sizeBytes > MAX_UNHASHED_BYTES || memory.isScarce()) hashNow();
   };
 
-  const hashNow = () => {
+  const hashNow = (): Hash => {
+    hash ??= createHash('sha256');
     for (const chunk of unhashed) hash.update(chunk);
     forgetUnhashed();
+    return hash;
   };
 
   const forgetUnhashed = () => {
@@ -139,8 +142,7 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
       return { sizeBytes };
     },
     sha256() {
-      hashNow();
-      digest ??= hash.digest('hex');
+      digest ??= hashNow().digest('hex');
       return digest;
     },
     settle: () => withRest((rest) => place.complete(rest, true)),

@@ -84,7 +84,7 @@ const store = async (name: string, ...chunks: readonly Buffer[]): Promise<Buffer
   return Buffer.concat([Buffer.from('head'), ...chunks]);
 };
 
-/** While nobody can make files, everything stays in the log. */
+/** While nobody can make files, everything stays in the log, and nothing changes while it is copied. */
 const withoutFiles = () => rm(layout.ready, { recursive: true });
 
 /** What a process that is killed now leaves to the next one. */
@@ -124,8 +124,10 @@ it.each([
 ])('a data set of %s is the same in its file, from the log and after a crash', async (_title, sizes) => {
   const chunks = sizes.map((size, at) => bytesOf(size, at + 1));
   const expected = await store('1.1', ...chunks);
+  await withoutFiles();
   const after = await crash();
   expect(await recover(after)).toEqual([]);
+  await mkdir(layout.ready);
   await log.settled();
   for (const each of [layout, after])
     expect((await readFile(pathOf('1.1', each))).equals(expected)).toBe(true);
@@ -258,6 +260,7 @@ it('when it is full, instances go into files; when their files are made, it take
   await log.settled();
   for (const at of stored)
     expect((await readFile(pathOf(`1.${at}`))).subarray(4).equals(bytesOf(3 * MIB, at))).toBe(true);
+  await withoutFiles();
   const expected = await Promise.all([7, 8, 9].map((at) => store(`2.${at}`, bytesOf(3 * MIB, at))));
   const after = await crash();
   await recover(after);
