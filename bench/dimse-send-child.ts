@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { storeInstances } from '../src/dimse/store-scu.js';
 import { type AeTitle, parseAeTitle } from '../src/domain/ae-title.js';
-import { readBytesFrom } from '../src/spool/instance-file.js';
+import { readPieces } from '../src/spool/file-pieces.js';
 import type { StudyFile } from './dimse-studies.js';
 
 export interface SendTask {
@@ -41,7 +41,7 @@ async function send(files: readonly StudyFile[]): Promise<void> {
     callingAe,
     instances: files.map(({ path, dataSetOffset, ...instance }) => ({
       ...instance,
-      open: () => readBytesFrom(path, dataSetOffset),
+      open: (into) => readPieces(path, dataSetOffset, into),
     })),
     onOutcome: () => undefined,
   });

@@ -1,27 +1,31 @@
 /** The `drawbridge` command: one file for each verb. */
 import { Command } from 'commander';
 import { DRAWBRIDGE_VERSION } from '../compose/version.js';
-import { attachCommand } from './attach.js';
-import { checkConfigCommand } from './check-config.js';
-import { echoCommand } from './echo.js';
-import { gatewayCommand } from './gateway.js';
-import { initCommand } from './init.js';
-import { inspectCommand } from './inspect.js';
-import { keygenCommand } from './keygen.js';
-import { keysCommand } from './keys.js';
-import { openCommand } from './open.js';
 import { EXIT, isHelp, isUsageError, printError } from './output.js';
-import { pairCommand } from './pair.js';
-import { peersCommand } from './peers.js';
-import { probeCommand } from './probe.js';
-import { proofCommand } from './proof.js';
-import { retryCommand } from './retry.js';
-import { sealCommand } from './seal.js';
-import { sendCommand } from './send.js';
-import { statusCommand } from './status.js';
-import { upCommand } from './up.js';
-import { verifyCommand } from './verify.js';
-import { workerCommand } from './worker.js';
+
+/** Each is loaded when it is asked for: all of them take ten times as long, and twice the memory. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import('./up.js')).upCommand(),
+  gateway: async () => (await import('./gateway.js')).gatewayCommand(),
+  worker: async () => (await import('./worker.js')).workerCommand(),
+  init: async () => (await import('./init.js')).initCommand(),
+  pair: async () => (await import('./pair.js')).pairCommand(),
+  peers: async () => (await import('./peers.js')).peersCommand(),
+  'check-config': async () => (await import('./check-config.js')).checkConfigCommand(),
+  keygen: async () => (await import('./keygen.js')).keygenCommand(),
+  keys: async () => (await import('./keys.js')).keysCommand(),
+  send: async () => (await import('./send.js')).sendCommand(),
+  attach: async () => (await import('./attach.js')).attachCommand(),
+  seal: async () => (await import('./seal.js')).sealCommand(),
+  open: async () => (await import('./open.js')).openCommand(),
+  verify: async () => (await import('./verify.js')).verifyCommand(),
+  inspect: async () => (await import('./inspect.js')).inspectCommand(),
+  proof: async () => (await import('./proof.js')).proofCommand(),
+  status: async () => (await import('./status.js')).statusCommand(),
+  retry: async () => (await import('./retry.js')).retryCommand(),
+  echo: async () => (await import('./echo.js')).echoCommand(),
+  probe: async () => (await import('./probe.js')).probeCommand(),
+};
 
 const EXIT_CODES = `
 Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 70 a fault of drawbridge, 75 try again later, 78 the config has errors.`;
@@ -33,29 +37,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(DRAWBRIDGE_VERSION)
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(add --help for the options)');
-  const commands = [
-    upCommand,
-    gatewayCommand,
-    workerCommand,
-    initCommand,
-    pairCommand,
-    peersCommand,
-    checkConfigCommand,
-    keygenCommand,
-    keysCommand,
-    sendCommand,
-    attachCommand,
-    sealCommand,
-    openCommand,
-    verifyCommand,
-    inspectCommand,
-    proofCommand,
-    statusCommand,
-    retryCommand,
-    echoCommand,
-    probeCommand,
-  ];
-  for (const command of commands) program.addCommand(command().exitOverride());
+  const [asked] = argv;
+  const known = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
+  // Help, and what is no command, are answered by all of them.
+  const loaders = known === undefined ? Object.values(COMMANDS) : [known];
+  for (const command of await Promise.all(loaders.map((load) => load())))
+    program.addCommand(command.exitOverride());
   program.exitOverride();
   try {
     await program.parseAsync([...argv], { from: 'user' });

@@ -1,6 +1,6 @@
 /** `drawbridge seal`: files → a sealed, signed envelope folder. Needs no config. */
 import { randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
@@ -10,6 +10,7 @@ import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { AUDIT_FILE, envelopeFolderName, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
+import { createFileSink } from '../jmix/file-sink.js';
 import type { FileEntry } from '../jmix/files-list.js';
 import { type PayloadFile, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
@@ -126,10 +127,7 @@ async function sealToEnvelope(
   try {
     const sealed = await sealEnvelope({
       ...request,
-      payloadSink: createWriteStream(join(folder, DIALECT_OF[request.dialect].sealedFileName), {
-        flags: 'wx',
-        mode: 0o600,
-      }),
+      payloadSink: createFileSink(join(folder, DIALECT_OF[request.dialect].sealedFileName)),
     });
     await writeFile(join(folder, MANIFEST_FILE), sealed.manifest);
     await writeFile(join(folder, MANIFEST_JWS), sealed.jws);

@@ -1,12 +1,17 @@
-/** Asks of every gathering study, ten times a second, whether it is complete, and completes it. */
+/**
+ * Asks of every gathering study whether it is complete, ten times a second and at the very moment that its quiet time is
+ * over, and completes it. One that is quiet is sealed ahead meanwhile.
+ */
 import type { Study } from '../domain/study.js';
 import { isGatewayError } from '../errors/gateway-error.js';
 import { type CompletionParts, completeStudy } from '../outbound/complete-study.js';
 import { type CompletionRules, judgeCompletion } from '../outbound/completion.js';
 import type { Feeding } from '../outbound/feeding.js';
 
-/** Added to the quiet time of a study at most. */
+/** Associations that end, and studies that are late, are noticed so much later at most. */
 const TICK_MS = 100;
+/** After a long stop very many may be due. */
+const COMPLETING_AT_ONCE = 8;
 
 export interface CompletionClock {
   /** Studies that are complete, but that no route fits. */
@@ -20,18 +25,14 @@ export function startCompletionClock(
   feeding: Feeding,
 ): CompletionClock {
   const held = new Set<string>();
-  let running: Promise<void> = Promise.resolve();
-  let isRunning = false;
+  /** By study: one does not wait until another's envelope is sealed. */
+  const completing = new Map<string, Promise<void>>();
+  let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
-  const settle = async (study: Study) => {
-    const judged = judgeCompletion(study.gathering, feeding.isFed(study.key), rules, parts.clock.now());
-    if (!judged.complete) {
-      held.delete(study.key);
-      return;
-    }
+  const complete = async (study: Study, reason: Parameters<typeof completeStudy>[2]) => {
     try {
-      await completeStudy(parts, study, judged.reason);
+      await completeStudy(parts, study, reason);
       held.delete(study.key);
       if (!feeding.isFed(study.key)) parts.studies.release(study.key);
     } catch (error) {
@@ -45,25 +46,35 @@ export function startCompletionClock(
     }
   };
 
-  const tick = async () => {
-    for (const study of parts.studies.gathering()) {
-      if (!stopped) await settle(study);
+  /** @returns in how many milliseconds it is due */
+  const settle = (study: Study): number => {
+    const { key, gathering } = study;
+    if (completing.has(key) || completing.size === COMPLETING_AT_ONCE) return TICK_MS;
+    const judged = judgeCompletion(gathering, feeding.isFed(key), rules, parts.clock.now());
+    if (judged.complete) {
+      const work = complete(study, judged.reason).finally(() => completing.delete(key));
+      completing.set(key, work);
+      return TICK_MS;
     }
+    held.delete(key);
+    if (judged.waitsFor === 'association') return TICK_MS;
+    parts.sealedAhead?.begin(study, judged.quietMs / judged.dueMs);
+    return judged.dueMs - judged.quietMs;
   };
 
-  const timer = setInterval(() => {
-    if (isRunning) return;
-    isRunning = true;
-    running = tick().finally(() => {
-      isRunning = false;
-    });
-  }, TICK_MS);
+  const tick = () => {
+    let dueInMs = TICK_MS;
+    for (const study of parts.studies.gathering()) dueInMs = Math.min(dueInMs, settle(study));
+    if (!stopped) timer = setTimeout(tick, dueInMs);
+  };
+
+  timer = setTimeout(tick, TICK_MS);
   return {
     held: () => held,
     async stop() {
       stopped = true;
-      clearInterval(timer);
-      await running;
+      clearTimeout(timer);
+      await Promise.all(completing.values());
     },
   };
 }

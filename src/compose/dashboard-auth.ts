@@ -1,5 +1,6 @@
 /** The dashboard's password (as a hash), the key of its sessions, and the token of scripts on this machine. */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -24,12 +25,15 @@ export interface DashboardAuth {
  * @returns the password, to be shown once; undefined when there was one
  */
 export async function ensureDashboardPassword(keysFolder: string): Promise<string | undefined> {
+  const path = join(keysFolder, FILE);
+  // To hash one for nothing would cost each start its time and memory.
+  if (existsSync(path)) return undefined;
   const password = randomBytes(12).toString('base64url');
   const document = {
     passwordHash: await hashPassword(password),
     sessionKey: randomBytes(SESSION_KEY_BYTES).toString('base64'),
   };
-  const created = await createFileDurably(join(keysFolder, FILE), `${JSON.stringify(document)}\n`);
+  const created = await createFileDurably(path, `${JSON.stringify(document)}\n`);
   return created ? password : undefined;
 }
 

@@ -16,6 +16,7 @@ import { checkOpenpgp } from '../openpgp/openpgp.js';
 import { createFeeding } from '../outbound/feeding.js';
 import { createIntake } from '../outbound/intake.js';
 import { recoverFreezes } from '../outbound/recover.js';
+import { createSealedAhead } from '../outbound/seal-ahead.js';
 import { queuesForBoard } from '../queue/inspect.js';
 import { createProducer } from '../queue/producer.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
@@ -35,6 +36,7 @@ import { createPeerApi } from './peer-api.js';
 import { startPeerWatch } from './peer-watch.js';
 import { createRecordIndex } from './record-index.js';
 import { createRefusals } from './refusals.js';
+import { routesOf } from './routes.js';
 import { scpSettings } from './scp-settings.js';
 import type { RecordListeners, SiteContext } from './site.js';
 import { createSitePairing } from './site-pairing.js';
@@ -101,10 +103,14 @@ export async function startGateway(
   await wipeScratch(layout, ownsScratch ? 0 : FOREIGN_SCRATCH_MS, clock.now());
   const producer = createProducer(redis.connection, log);
   const { maxStudyBytes: maxBytes, maxStudyInstances: maxInstances } = settings.dimse;
-  const studies = await openStudyStore(layout, { maxBytes, maxInstances }, ({ code, message, advice }) =>
-    log.error({ event: 'study.damaged', code, advice }, message),
-  );
-  const outbound = { ...outboundParts(site, producer), studies, routes: settings.routes.map(toRoute) };
+  const studies = await openStudyStore(layout, {
+    limits: { maxBytes, maxInstances },
+    tell: ({ code, message, advice }) => log.error({ event: 'study.damaged', code, advice }, message),
+    logMegabytes: settings.disk.receptionLogMegabytes,
+  });
+  const freezing = { ...outboundParts(site, producer), studies, routes: routesOf(settings) };
+  const sealedAhead = createSealedAhead(freezing);
+  const outbound = { ...freezing, sealedAhead };
   const inbound = inboundParts(site, producer);
   await Promise.all([deliveries.load(), receptions.load()]);
   await tolerant(() => recoverFreezes(outbound), log);
@@ -151,7 +157,10 @@ export async function startGateway(
       clock,
       log,
       refusal: housekeeping.spaceRefusal,
-      arrived: changes.notify,
+      arrived(studyKey) {
+        sealedAhead.arrived(studyKey);
+        changes.notify();
+      },
     }),
     log,
     services: [commitment.service],
@@ -248,7 +257,7 @@ export async function startGateway(
       await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
       forgetChanges();
       await Promise.all([completion.stop(), peerWatch.stop(), commitment.close()]);
-      await housekeeping.stop();
+      await Promise.all([housekeeping.stop(), sealedAhead.close()]);
       await studies.close();
       await Promise.all([producer.close(), board.close()]);
       site.close();
@@ -267,22 +276,6 @@ function listenForPeers(site: SiteContext, api: PeerApi, uploads: Uploads): Prom
     privateKey: keys.tls.privateKey,
     authorities: [...peers.values()].flatMap((peer) => peer.certificateAuthority ?? []),
   });
-}
-
-function toRoute(route: SiteContext['settings']['routes'][number]) {
-  const { callingAe, calledAe, modality } = route.match;
-  return {
-    to: route.to,
-    priority: route.priority,
-    together: route.together,
-    classification: route.classification,
-    extensions: route.extensions,
-    match: {
-      ...(callingAe === undefined ? {} : { callingAe }),
-      ...(calledAe === undefined ? {} : { calledAe }),
-      ...(modality === undefined ? {} : { modality }),
-    },
-  };
 }
 
 /** What fails here is made up for later: the records are on the disk, and know what is still to be done. */

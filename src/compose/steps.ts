@@ -42,7 +42,10 @@ export interface StageStep {
   givenUp(jobId: string, error: GatewayError): Promise<void>;
 }
 
-export function outboundParts(site: SiteContext, producer: Producer): OutboundParts {
+export function outboundParts(
+  site: SiteContext,
+  producer: Producer,
+): OutboundParts & Pick<SiteContext, 'refresh'> {
   const { assertionDays } = site.settings.trust;
   return {
     ...site,

@@ -28,6 +28,11 @@ const META = {
   receivingAe: 0x0018,
 } as const;
 
+/** Preamble, prefix, and File Meta Information Group Length (0002,0000) without its value. */
+const BEFORE_GROUP_LENGTH = `${'\0'.repeat(PREAMBLE_BYTES)}DICM\x02\x00\x00\x00UL\x04\x00`;
+/** File Meta Information Version (0002,0001): OB, two bytes 00 01. */
+const META_VERSION = '\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01';
+
 /** What the header of a file says about its data set. */
 export interface FileMetaContent {
   readonly sopClassUid: string;
@@ -46,31 +51,29 @@ export interface FileMeta extends FileMetaContent {
 
 /** The header of a file; the same content gives the same bytes, always. */
 export function formatFileMeta(content: FileMetaContent): Buffer {
-  const group = Buffer.concat([
-    // File Meta Information Version (0002,0001): OB, two bytes 00 01.
-    Buffer.from([0x02, 0x00, 0x01, 0x00, 0x4f, 0x42, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01]),
+  const elements = [
     formatElement(META.mediaStorageSopClassUid, 'UI', content.sopClassUid),
     formatElement(META.mediaStorageSopInstanceUid, 'UI', content.sopInstanceUid),
     formatElement(META.transferSyntaxUid, 'UI', content.transferSyntaxUid),
     formatElement(META.implementationClassUid, 'UI', IMPLEMENTATION_CLASS_UID),
     formatElement(META.implementationVersionName, 'SH', IMPLEMENTATION_VERSION_NAME),
-    ...(content.sendingAe ? [formatElement(META.sendingAe, 'AE', content.sendingAe)] : []),
-    ...(content.receivingAe ? [formatElement(META.receivingAe, 'AE', content.receivingAe)] : []),
-  ]);
-  const groupLength = Buffer.from([0x02, 0x00, 0x00, 0x00, 0x55, 0x4c, 0x04, 0x00, 0, 0, 0, 0]);
-  groupLength.writeUInt32LE(group.length, 8);
-  return Buffer.concat([Buffer.alloc(PREAMBLE_BYTES), Buffer.from('DICM', 'latin1'), groupLength, group]);
+    content.sendingAe ? formatElement(META.sendingAe, 'AE', content.sendingAe) : '',
+    content.receivingAe ? formatElement(META.receivingAe, 'AE', content.receivingAe) : '',
+  ].join('');
+  const groupLength = latin1(META_VERSION.length + elements.length, 4);
+  return Buffer.from(`${BEFORE_GROUP_LENGTH}${groupLength}${META_VERSION}${elements}`, 'latin1');
 }
 
-/** Values have even length: UI is padded with NUL, text with a blank (PS3.5 §6.2). */
-function formatElement(element: number, vr: 'UI' | 'SH' | 'AE', value: string): Buffer {
+/** As text of one character for each byte. Values have even length: UI is padded with NUL, text with a blank (PS3.5 §6.2). */
+function formatElement(element: number, vr: 'UI' | 'SH' | 'AE', value: string): string {
   const text = value.length % 2 === 0 ? value : `${value}${vr === 'UI' ? '\0' : ' '}`;
-  const head = Buffer.alloc(8);
-  head.writeUInt16LE(0x0002, 0);
-  head.writeUInt16LE(element, 2);
-  head.write(vr, 4, 'latin1');
-  head.writeUInt16LE(text.length, 6);
-  return Buffer.concat([head, Buffer.from(text, 'latin1')]);
+  return `${latin1(0x0002, 2)}${latin1(element, 2)}${vr}${latin1(text.length, 2)}${text}`;
+}
+
+/** A number of so many bytes, little endian. */
+function latin1(value: number, bytes: 2 | 4): string {
+  const low = String.fromCharCode(value & 0xff, (value >>> 8) & 0xff);
+  return bytes === 2 ? low : `${low}${String.fromCharCode((value >>> 16) & 0xff, value >>> 24)}`;
 }
 
 /**

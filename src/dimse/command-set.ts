@@ -25,6 +25,8 @@ export const RESPONSE_BIT = 0x8000;
 const NO_DATA_SET = 0x0101;
 const HAS_DATA_SET = 0x0001;
 const ELEMENT_HEADER_BYTES = 8;
+/** Of the element that says how long the others are. */
+const GROUP_LENGTH_BYTES = ELEMENT_HEADER_BYTES + 4;
 /** Error Comment (0000,0902) is of VR LO. */
 const MAX_COMMENT_LENGTH = 64;
 
@@ -132,37 +134,42 @@ export function parseCommandSet(bytes: Buffer): CommandSet {
 
 /** Encodes a command set, group length first. */
 export function formatCommandSet(elements: CommandElements): Buffer {
-  const values: Omit<CommandElements, 'hasDataSet'> & { readonly commandDataSetType: number } = {
-    ...elements,
-    commandDataSetType: elements.hasDataSet ? HAS_DATA_SET : NO_DATA_SET,
-    ...present({ errorComment: elements.errorComment?.slice(0, MAX_COMMENT_LENGTH) }),
-  };
-  const encoded: Buffer[] = [];
+  const values: [element: number, value: number | string][] = [];
+  let length = GROUP_LENGTH_BYTES;
   for (const [name, element] of IN_ORDER) {
-    const value = values[name];
-    if (value !== undefined) encoded.push(formatElement(element, formatValue(name, value)));
+    const value = writtenValue(elements, name);
+    if (value === undefined) continue;
+    values.push([element, value]);
+    length += ELEMENT_HEADER_BYTES + (typeof value === 'string' ? value.length : 2);
   }
-  const body = Buffer.concat(encoded);
-  const groupLength = Buffer.alloc(4);
-  groupLength.writeUInt32LE(body.length);
-  return Buffer.concat([formatElement(0x0000, groupLength), body]);
-}
-
-function formatValue(name: ElementName, value: number | string): Buffer {
-  if (typeof value === 'string') {
-    const padding = name.endsWith('Uid') ? '\0' : ' ';
-    return Buffer.from(value.length % 2 === 0 ? value : `${value}${padding}`, 'latin1');
+  const bytes = Buffer.allocUnsafe(length);
+  let at = writeHeader(bytes, 0, 0x0000, 4);
+  at = bytes.writeUInt32LE(length - GROUP_LENGTH_BYTES, at);
+  for (const [element, value] of values) {
+    if (typeof value === 'string') {
+      at = writeHeader(bytes, at, element, value.length);
+      at += bytes.write(value, at, 'latin1');
+    } else {
+      at = bytes.writeUInt16LE(value, writeHeader(bytes, at, element, 2));
+    }
   }
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16LE(value);
   return bytes;
 }
 
-function formatElement(element: number, value: Buffer): Buffer {
-  const header = Buffer.alloc(ELEMENT_HEADER_BYTES);
-  header.writeUInt16LE(element, 2);
-  header.writeUInt32LE(value.length, 4);
-  return Buffer.concat([header, value]);
+/** Text as it is written: of even length (PS3.5 §6.2), and a comment cut. */
+function writtenValue(elements: CommandElements, name: ElementName): number | string | undefined {
+  if (name === 'commandDataSetType') return elements.hasDataSet ? HAS_DATA_SET : NO_DATA_SET;
+  const value = elements[name];
+  if (typeof value !== 'string') return value;
+  const text = name === 'errorComment' ? value.slice(0, MAX_COMMENT_LENGTH) : value;
+  return text.length % 2 === 0 ? text : `${text}${name.endsWith('Uid') ? '\0' : ' '}`;
+}
+
+/** @returns where the value begins */
+function writeHeader(bytes: Buffer, at: number, element: number, length: number): number {
+  bytes.writeUInt16LE(0x0000, at);
+  bytes.writeUInt16LE(element, at + 2);
+  return bytes.writeUInt32LE(length, at + 4);
 }
 
 /** Without the fields that have no value. */

@@ -2,6 +2,9 @@
  * One data set into P-DATA-TF PDUs (PS3.8 §9.3.5 and Annex E), byte by byte as it lies on disk: it is neither parsed
  * nor rewritten. The command and the first piece go out in one write, and so do all the PDUs of each further piece. No
  * fragment reaches from one piece into the next, so that whoever reads the file may use one buffer for all.
+ *
+ * A PACS waits for the next message while it has nothing to do: so the first write of a message is put together, and
+ * its bytes are hashed, before its turn comes.
  */
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -21,6 +24,11 @@ export interface OutgoingDataSet {
   /** Data per PDU; see `fragmentSize`. */
   readonly fragmentBytes: number;
   readonly reading: Reading;
+}
+
+/** Where a message goes. */
+export interface Line {
+  readonly socket: Socket;
   /** Aborted when the association is lost; ends the writing. */
   readonly signal: AbortSignal;
   /** Called whenever the peer has taken more. */
@@ -65,60 +73,75 @@ export class Frame {
   }
 }
 
-/**
- * Sends a message with its data set. The first piece is on its way when this returns.
- * @param frame not in use by anyone else until this is done
- * @returns SHA-256, lower hex, of the data set as it went out
- * @throws what the source throws: the message is then incomplete, and the association must be aborted; the signal's
- * reason
- */
-export async function writeDataSet(socket: Socket, frame: Frame, dataSet: OutgoingDataSet): Promise<string> {
-  const { command, contextId, fragmentBytes, reading, signal, progressed } = dataSet;
-  const { sizeBytes } = reading;
-  const hash = createHash('sha256');
-  const fullHeader = dataHeader(contextId, fragmentBytes, false);
-  let sent = 0;
+/** A message with its data set, about to be sent: its first write is ready. */
+export class OutgoingMessage {
+  readonly #frame: Frame;
+  readonly #dataSet: OutgoingDataSet;
+  readonly #fullHeader: Buffer;
+  readonly #hash = createHash('sha256');
+  /** Bytes of the data set that have been put into PDUs. */
+  #framed = 0;
   /** The last byte of a piece that left an odd number of them. */
-  let odd = NOTHING;
+  #odd = NOTHING;
 
-  const addFragment = (piece: Buffer, start: number, end: number): void => {
-    const length = odd.length + end - start;
-    sent += length;
-    const isLast = sent === sizeBytes;
-    frame.add(!isLast && length === fragmentBytes ? fullHeader : dataHeader(contextId, length, isLast));
-    if (odd.length > 0) frame.add(odd);
-    odd = NOTHING;
-    frame.add(piece, start, end);
-  };
-  const write = (piece: Buffer, before: Buffer): Promise<void> => {
-    const total = odd.length + piece.length;
-    const isEven = sent + total === sizeBytes || total % 2 === 0;
+  /** @param frame not in use by anyone else until the message is written */
+  constructor(frame: Frame, dataSet: OutgoingDataSet) {
+    this.#frame = frame;
+    this.#dataSet = dataSet;
+    this.#fullHeader = dataHeader(dataSet.contextId, dataSet.fragmentBytes, false);
+    const { first } = dataSet.reading;
+    this.#put(first, dataSet.command);
+    this.#hash.update(first);
+  }
+
+  /**
+   * Sends it. The first piece is on its way when this returns.
+   * @returns SHA-256, lower hex, of the data set as it went out
+   * @throws what the source throws: the message is then incomplete, and the association must be aborted; the signal's
+   * reason
+   */
+  async write({ socket, signal, progressed }: Line): Promise<string> {
+    for (;;) {
+      signal.throwIfAborted();
+      const written = writeWhole(socket, this.#frame.whole, signal);
+      // While the peer takes the one piece, the next is read and hashed.
+      const piece = await this.#dataSet.reading.next();
+      if (piece !== undefined) this.#hash.update(piece);
+      await written;
+      progressed();
+      if (piece === undefined) return this.#hash.digest('hex');
+      this.#put(piece, NOTHING);
+    }
+  }
+
+  /** Puts a piece, after what goes before it, into the frame. */
+  #put(piece: Buffer, before: Buffer): void {
+    const { fragmentBytes, reading } = this.#dataSet;
+    const total = this.#odd.length + piece.length;
+    const isEven = this.#framed + total === reading.sizeBytes || total % 2 === 0;
     const usable = isEven ? piece.length : piece.length - 1;
-    frame.begin(before.length + total + (Math.ceil(total / fragmentBytes) + 1) * fullHeader.length);
-    frame.add(before);
-    if (sizeBytes === 0) addFragment(piece, 0, 0);
+    const headers = (Math.ceil(total / fragmentBytes) + 1) * this.#fullHeader.length;
+    this.#frame.begin(before.length + total + headers);
+    this.#frame.add(before);
+    if (reading.sizeBytes === 0) this.#addFragment(piece, 0, 0);
     for (let at = 0; at < usable; ) {
-      const end = Math.min(usable, at + fragmentBytes - odd.length);
-      addFragment(piece, at, end);
+      const end = Math.min(usable, at + fragmentBytes - this.#odd.length);
+      this.#addFragment(piece, at, end);
       at = end;
     }
-    if (usable < piece.length) odd = Buffer.from(piece.subarray(usable));
-    return writeWhole(socket, frame.whole, signal);
-  };
+    if (usable < piece.length) this.#odd = Buffer.from(piece.subarray(usable));
+  }
 
-  signal.throwIfAborted();
-  let written = write(reading.first, command);
-  // Whoever called us has the next file to open, which is better done before this one is hashed than after it.
-  await Promise.resolve();
-  hash.update(reading.first);
-  for (;;) {
-    await written;
-    progressed();
-    const piece = await reading.next();
-    if (piece === undefined) return hash.digest('hex');
-    signal.throwIfAborted();
-    written = write(piece, NOTHING);
-    hash.update(piece);
+  #addFragment(piece: Buffer, start: number, end: number): void {
+    const { contextId, fragmentBytes, reading } = this.#dataSet;
+    const length = this.#odd.length + end - start;
+    this.#framed += length;
+    const isLast = this.#framed === reading.sizeBytes;
+    const isFull = !isLast && length === fragmentBytes;
+    this.#frame.add(isFull ? this.#fullHeader : dataHeader(contextId, length, isLast));
+    this.#frame.add(this.#odd);
+    this.#odd = NOTHING;
+    this.#frame.add(piece, start, end);
   }
 }
 
@@ -133,7 +156,7 @@ function writeWhole(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise
       else resolve();
     });
   });
-  // Whoever awaits it may still be hashing.
+  // Whoever awaits it may still be reading.
   written.catch(() => undefined);
   return written;
 }

@@ -9,13 +9,14 @@ import { type GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { classifyContext } from './classify.js';
 import { type CommandElements, type CommandSet, RESPONSE_BIT } from './command-set.js';
 import type { Reading } from './instance-reading.js';
-import { Frame, fragmentSize, MAX_SENT_PDU_BYTES, writeDataSet } from './pdata-writer.js';
+import { type Frame, fragmentSize, MAX_SENT_PDU_BYTES, OutgoingMessage } from './pdata-writer.js';
 import { ScuConnection, type ScuConnectionOptions } from './scu-connection.js';
 import { ScuContexts } from './scu-contexts.js';
 import type { ProposedContext } from './scu-library.js';
 import { createMessageReader, formatMessage, type Message } from './scu-message.js';
 import { answerRequest, echoRequest, ownRequest, serviceFor, storeRequest } from './scu-requests.js';
 import type { AssociationService, OwnRequest, ServicePeer } from './service.js';
+import type { StoreDraft, StoreTicket } from './store-ticket.js';
 
 export interface ScuAssociationOptions extends ScuConnectionOptions {
   /** Answer what the PACS asks. */
@@ -27,14 +28,6 @@ export interface ScuAssociationOptions extends ScuConnectionOptions {
 /** What `store` needs of an instance. */
 export interface StoredInstance extends ProposedContext {
   readonly sopInstanceUid: string;
-}
-
-/** A C-STORE under way. Both end in the association's failure when it is lost. */
-export interface StoreTicket {
-  /** Resolves when all of it has gone out; rejects with SPOOL_CORRUPT when the source fails, which aborts the association. */
-  readonly sent: Promise<void>;
-  /** The final status, and the SHA-256 of the data set as it went out. */
-  readonly answered: Promise<{ readonly status: number; readonly sha256: string }>;
 }
 
 interface Pending {
@@ -62,7 +55,6 @@ export class ScuAssociation {
   readonly #connection: ScuConnection;
   readonly #contexts: ScuContexts;
   readonly #pending = new Map<number, Pending>();
-  readonly #frame = new Frame();
   #lastMessageId = 0;
   #fragmentBytes = 0;
   #answers = 0;
@@ -145,21 +137,21 @@ export class ScuAssociation {
     return this.#contexts.accepted(sopClassUid).map(({ transferSyntaxUid }) => transferSyntaxUid);
   }
 
-  /** C-STORE. Its context must have been accepted; no more than `window` may be outstanding. */
-  store(instance: StoredInstance, reading: Reading): StoreTicket {
+  /** A C-STORE, put together as far as can be before its turn. Its context must have been accepted. */
+  draft(instance: StoredInstance, reading: Reading, frame: Frame): StoreDraft {
     const messageId = this.#nextMessageId();
-    const answer = this.#awaitAnswer(messageId, 'a C-STORE');
     const contextId = this.#contexts.idOf(instance);
-    const written = this.#speak(() =>
-      writeDataSet(this.#connection.socket, this.#frame, {
-        command: this.#format(contextId, storeRequest(messageId, instance)),
-        contextId,
-        fragmentBytes: this.#fragmentBytes,
-        reading,
-        signal: this.#connection.ended,
-        progressed: () => this.#connection.watchdog.progress(),
-      }),
-    );
+    const command = this.#format(contextId, storeRequest(messageId, instance));
+    const fragmentBytes = this.#fragmentBytes;
+    return { messageId, message: new OutgoingMessage(frame, { command, contextId, fragmentBytes, reading }) };
+  }
+
+  /** C-STORE. No more than `window` may be outstanding. */
+  store({ messageId, message }: StoreDraft): StoreTicket {
+    const { socket, ended, watchdog } = this.#connection;
+    const answer = this.#awaitAnswer(messageId, 'a C-STORE');
+    const line = { socket, signal: ended, progressed: () => watchdog.progress() };
+    const written = this.#speak(() => message.write(line));
     const sent = written.then(() => undefined);
     const answered = Promise.all([answer, written]).then(([{ status = 0 }, sha256]) => ({ status, sha256 }));
     for (const promise of [sent, answered]) promise.catch(() => undefined);

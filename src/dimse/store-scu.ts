@@ -23,9 +23,6 @@ export type { Convert, OutgoingInstance, StoreOutcome } from './store-outcome.js
 const MAX_FRUITLESS = 3;
 /** For fewer instances no further association is opened. */
 const MIN_PER_ASSOCIATION = 2;
-/** A CT slice of 512 × 512 is read at once; many short ones leave most of it untouched. */
-const READ_BYTES = 1024 * 1024;
-
 export interface StoreSummary {
   readonly stored: number;
   readonly warning: number;
@@ -145,7 +142,6 @@ async function sendLine(
   const parts: SenderParts = {
     queue,
     signal,
-    buffers: [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)],
     sending: (instance) => reporter.guard(async () => options.onSending?.(instance)),
     report: (outcome) => reporter.report(outcome),
     isStopped: () => reporter.hasFailed,

@@ -1,22 +1,21 @@
 /**
- * The instances of a queue over one association: while one is being answered, the next is read; as many are outstanding
- * as was agreed. Ends when the queue is empty, the association is lost, or sending has been stopped; everything that
+ * The instances of a queue over one association: while one is being answered, the next is made ready to the last byte of
+ * its first write, and the one after it is read; as many are outstanding as was agreed. Ends when the queue is empty, the association is lost, or sending has been stopped; everything that
  * was taken from the queue by then has had its outcome, or is back in it.
  */
 import { toGatewayError } from '../errors/gateway-error.js';
 import { classifyStatus } from './classify.js';
+import { type Desk, giveDesks, takeDesks } from './desks.js';
 import { beginReading, type Reading } from './instance-reading.js';
-import type { StoreTicket } from './scu-association.js';
 import type { Lease } from './scu-pool.js';
 import { type Convert, type OutgoingInstance, type StoreOutcome, unanswered } from './store-outcome.js';
 import type { StoreQueue } from './store-queue.js';
+import type { StoreTicket } from './store-ticket.js';
 
 export interface SenderParts {
   readonly queue: StoreQueue<OutgoingInstance>;
   readonly convert?: Convert;
   readonly signal: AbortSignal;
-  /** Two: the one instance goes out of the first while the next is read into the second. */
-  readonly buffers: readonly [Buffer, Buffer];
   /** Resolves when the instance may go out. Never throws. */
   sending(instance: OutgoingInstance): Promise<void>;
   /** Resolves when the outcome has been noted. Never throws. */
@@ -26,53 +25,78 @@ export interface SenderParts {
 }
 
 /** An instance that can go out, or the outcome of one that cannot. */
-type Prepared =
-  | { readonly own: OutgoingInstance; readonly instance: OutgoingInstance; readonly reading: Reading }
-  | { readonly own: OutgoingInstance; readonly outcome: StoreOutcome };
+type Prepared = Sendable | Unsendable;
+
+interface Sendable {
+  readonly own: OutgoingInstance;
+  readonly desk: Desk;
+  /** It, or what it was converted to. */
+  readonly instance: OutgoingInstance;
+  readonly reading: Reading;
+}
+
+interface Unsendable {
+  readonly own: OutgoingInstance;
+  readonly desk: Desk;
+  readonly outcome: StoreOutcome;
+}
 
 export async function sendOver(lease: Lease, parts: SenderParts): Promise<void> {
   const { association } = lease;
   const { queue, report } = parts;
+  const desks = takeDesks();
+  const free = [...desks];
+  const ahead: Promise<Prepared>[] = [];
   const outstanding = new Set<Promise<void>>();
   const isOver = () => association.failure !== undefined || parts.isStopped();
-  let turn = 0;
-  const prepareNext = (): Promise<Prepared> | undefined => {
-    const own = isOver() ? undefined : queue.take();
-    turn += 1;
-    return own && prepare(lease, own, parts.buffers[turn % 2 === 0 ? 0 : 1], parts);
+  const readMore = (): void => {
+    for (let desk = free.pop(); desk !== undefined; desk = free.pop()) {
+      const own = isOver() ? undefined : queue.take();
+      if (own === undefined) {
+        free.push(desk);
+        return;
+      }
+      ahead.push(prepare(lease, own, desk, parts));
+    }
   };
 
-  let next = prepareNext();
-  while (next !== undefined) {
+  readMore();
+  for (let next = ahead[0]; next !== undefined; next = ahead[0]) {
     const prepared = await next;
-    if ('reading' in prepared && !isOver()) await parts.sending(prepared.own);
-    if (isOver()) {
-      queue.putBack(prepared.own);
-      if ('reading' in prepared) await prepared.reading.close();
-      break;
-    }
+    const { own, desk } = prepared;
+    // The PACS is at the instance before: now is the time for all that takes long.
+    const draft =
+      'reading' in prepared ? association.draft(prepared.instance, prepared.reading, desk.frame) : undefined;
+    while (outstanding.size >= association.window) await Promise.race(outstanding);
+    if (draft !== undefined && !isOver()) await parts.sending(own);
+    if (isOver()) break;
+    ahead.shift();
     if ('outcome' in prepared) {
       await report(prepared.outcome);
-      next = prepareNext();
-      continue;
+    } else if (draft !== undefined) {
+      const ticket = association.store(draft);
+      const settled: Promise<void> = settle(lease, ticket, prepared, parts).finally(() =>
+        outstanding.delete(settled),
+      );
+      outstanding.add(settled);
+      await ticket.sent.catch(() => undefined);
     }
-    const ticket = association.store(prepared.instance, prepared.reading);
-    const settled: Promise<void> = settle(lease, ticket, prepared, parts).finally(() =>
-      outstanding.delete(settled),
-    );
-    outstanding.add(settled);
-    next = prepareNext();
-    await ticket.sent.catch(() => undefined);
-    while (outstanding.size >= association.window) await Promise.race(outstanding);
+    free.push(desk);
+    readMore();
+  }
+  for (const unsent of (await Promise.all(ahead)).reverse()) {
+    queue.putBack(unsent.own);
+    if ('reading' in unsent) await unsent.reading.close();
   }
   await Promise.all(outstanding);
+  giveDesks(desks, association.failure === undefined);
 }
 
 /** Finds out in what transfer syntax it can go, and reads its first piece. Never throws. */
 async function prepare(
   { association }: Lease,
   own: OutgoingInstance,
-  into: Buffer,
+  desk: Desk,
   { convert, signal }: SenderParts,
 ): Promise<Prepared> {
   const { sopInstanceUid } = own;
@@ -80,25 +104,25 @@ async function prepare(
     const refusal = association.refusal(own);
     const accepted = refusal === undefined ? [] : association.acceptedSyntaxes(own.sopClassUid);
     if (refusal !== undefined && (convert === undefined || accepted.length === 0)) {
-      return { own, outcome: { sopInstanceUid, sha256: '', result: 'refused', error: refusal } };
+      return { own, desk, outcome: { sopInstanceUid, sha256: '', result: 'refused', error: refusal } };
     }
     const instance = refusal === undefined ? own : await convert?.(own, accepted, signal);
     if (instance === undefined) throw refusal;
-    return { own, instance, reading: await beginReading(instance, into) };
+    return { own, desk, instance, reading: await beginReading(instance, desk.into) };
   } catch (raw) {
     const error = toGatewayError(raw);
     const outcome: StoreOutcome =
       error.code === 'TRANSCODE_FAILED'
         ? { sopInstanceUid, sha256: '', result: 'refused', error }
         : unanswered(sopInstanceUid, error);
-    return { own, outcome };
+    return { own, desk, outcome };
   }
 }
 
 async function settle(
   { association, reused, answersBefore }: Lease,
   ticket: StoreTicket,
-  { own, instance, reading }: Extract<Prepared, { reading: Reading }>,
+  { own, instance, reading }: Sendable,
   { queue, report }: SenderParts,
 ): Promise<void> {
   const { sopInstanceUid } = own;

@@ -2,7 +2,6 @@
 export const BLOCK_BYTES: number;
 export const DIRECT: number;
 export function alignedMemory(bytes: number): SharedArrayBuffer;
+export function ownAlignedMemory(bytes: number): ArrayBuffer;
 export function inWholeBlocks(bytes: number): number;
 export function uncachedFlag(folder: string): number;
-export function writeAll(file: number, bytes: Uint8Array, position: number): void;
-export function readAll(file: number, into: Uint8Array, position: number): void;

@@ -34,6 +34,16 @@ export function alignedMemory(bytes) {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
 }
 
+/**
+ * The same for one thread alone: to copy from shared memory takes longer.
+ * @param {number} bytes
+ * @returns {ArrayBuffer}
+ */
+export function ownAlignedMemory(bytes) {
+  const pages = Math.ceil(bytes / PAGE_BYTES);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer;
+}
+
 /** @param {number} bytes @returns {number} the bytes of the blocks that they fill */
 export function inWholeBlocks(bytes) {
   return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
@@ -50,30 +60,6 @@ export function uncachedFlag(folder) {
   const found = known.get(dev) ?? (takesUncached(folder) ? DIRECT : 0);
   known.set(dev, found);
   return found;
-}
-
-/**
- * Writes the whole of `bytes`.
- * @param {number} file
- * @param {Uint8Array} bytes
- * @param {number} position
- */
-export function writeAll(file, bytes, position) {
-  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, position + at);
-}
-
-/**
- * Fills the whole of `into`; throws where the file ends before.
- * @param {number} file
- * @param {Uint8Array} into
- * @param {number} position
- */
-export function readAll(file, into, position) {
-  for (let at = 0; at < into.length; ) {
-    const bytesRead = readSync(file, into, at, into.length - at, position + at);
-    if (bytesRead === 0) throw new Error('the file ends before what is to be read');
-    at += bytesRead;
-  }
 }
 
 /** @param {string} folder */

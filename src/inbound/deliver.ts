@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import { formatStatus } from '../dicom/store-status.js';
 import { type OutgoingInstance, type StoreOutcome, storeInstances } from '../dimse/store-scu.js';
+import { uncachedFlag } from '../disk/uncached.mjs';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Pacs } from '../domain/peer.js';
 import { advanceReception, isDeliverable, type PacsOutcome, type Reception } from '../domain/reception.js';
@@ -32,6 +33,8 @@ import { readOpenedInstances } from './verify.js';
 
 /** The record shows progress about this often. */
 const PROGRESS_EVERY_MS = 1_000;
+/** Of what is shorter, blocks would be read that nobody needs. */
+const MIN_UNCACHED_BYTES = 64 * 1024;
 /** Whether a PACS is still paused. */
 const PAUSED_LOOK_AGAIN_MS = 30_000;
 
@@ -135,11 +138,12 @@ async function deliverTo(
   try {
     const connect = parts.connectorTo(pacs);
     const folder = parts.layout.openedOf(id);
+    const flag = uncachedFlag(folder);
     await storeInstances({
       pacs,
       callingAe: pacs.callingAe,
       instances: todo.map((instance) => ({
-        ...outgoing(folder, instance, pacs),
+        ...outgoing(folder, flag, instance, pacs),
         mayBeThere: mayBeThere(earlier, instance.sopInstanceUid),
       })),
       ...(parts.pool === undefined ? {} : { pool: parts.pool }),
@@ -272,7 +276,7 @@ function toJournal(
   };
 }
 
-function outgoing(folder: string, instance: OpenedInstance, pacs: Pacs): OutgoingInstance {
+function outgoing(folder: string, flag: number, instance: OpenedInstance, pacs: Pacs): OutgoingInstance {
   const path = join(folder, instance.file);
   const { sendingAe } = instance;
   return {
@@ -281,6 +285,7 @@ function outgoing(folder: string, instance: OpenedInstance, pacs: Pacs): Outgoin
     sopInstanceUid: instance.sopInstanceUid,
     transferSyntaxUid: instance.transferSyntaxUid,
     sizeBytes: instance.dataSetBytes,
-    open: (into) => readPieces(path, instance.dataSetOffset, into),
+    open: (into) =>
+      readPieces(path, instance.dataSetOffset, into, instance.dataSetBytes < MIN_UNCACHED_BYTES ? 0 : flag),
   };
 }

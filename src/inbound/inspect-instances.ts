@@ -5,6 +5,7 @@
  */
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Header, readHeaderFromHead } from '../dicom/header.js';
 import {
   instanceTwice,
   isNamedAfterAnother,
@@ -12,6 +13,7 @@ import {
   otherThanMeta,
   unsafePreamble,
 } from '../dicom/instance-head.js';
+import { type FileMeta, parseFileMeta } from '../dicom/part10.js';
 import { foreignPreamble, PREAMBLE_BYTES } from '../dicom/preamble.js';
 import { TAGS } from '../dicom/tags.js';
 import { type AeTitle, isAeTitle } from '../domain/ae-title.js';
@@ -46,6 +48,7 @@ const DICOM_FOLDER = 'dicom';
 
 /**
  * The instances under `<folder>/dicom`, by path.
+ * @param known those that `inspectHead` has inspected, by path below `folder`
  * @throws PAYLOAD_INCONSISTENT when there is none, one cannot be read, two are the same, or one is another than its name
  *   says; ARCHIVE_UNSAFE for a foreign preamble, where those are refused; CANCELLED on abort
  */
@@ -53,18 +56,38 @@ export async function inspectInstances(
   folder: string,
   preamble: InboundParts['preamble'],
   signal: AbortSignal,
+  known: ReadonlyMap<string, InspectedInstance> = new Map(),
 ): Promise<readonly InspectedInstance[]> {
   const found: InspectedInstance[] = [];
   const uids = new Set<Uid>();
   for (const path of await filesUnder(join(folder, DICOM_FOLDER))) {
     signal.throwIfAborted();
-    const instance = await inspectInstance(path, path.slice(folder.length + 1), preamble);
+    const file = path.slice(folder.length + 1);
+    const instance = known.get(file) ?? (await inspectInstance(path, file, preamble));
     if (uids.has(instance.sopInstanceUid)) throw instanceTwice();
     uids.add(instance.sopInstanceUid);
     found.push(instance);
   }
   if (found.length === 0) throw inconsistent('the payload holds no instance');
   return found;
+}
+
+/**
+ * The same from the first bytes of a file, as far as they tell.
+ * @param file its path in the payload
+ * @returns undefined when they do not, or something is wrong with it: then the file is to be looked at
+ */
+export function inspectHead(file: string, head: Buffer, sizeBytes: number): InspectedInstance | undefined {
+  try {
+    const meta = parseFileMeta(head);
+    if (meta === undefined || foreignPreamble(head) !== undefined) return undefined;
+    const header = readHeaderFromHead(head.subarray(meta.dataSetOffset), meta.transferSyntaxUid, WANTED);
+    if (header === undefined) return undefined;
+    return toInspected(file, meta, header, sizeBytes - meta.dataSetOffset);
+  } catch (error) {
+    if (isGatewayError(error)) return undefined;
+    throw error;
+  }
 }
 
 async function inspectInstance(
@@ -74,29 +97,13 @@ async function inspectInstance(
 ): Promise<InspectedInstance> {
   try {
     const { meta, dataSetBytes, header, foreignPreamble: foreign } = await readInstanceFile(path, WANTED);
-    const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
-    const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
-    if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) {
-      throw otherThanMeta();
-    }
-    if (isNamedAfterAnother(file, sopInstanceUid)) throw misnamed();
+    const instance = toInspected(file, meta, header, dataSetBytes);
     const isForeign = foreign !== undefined && preamble !== 'keep';
     // Not for the PACS: a C-STORE carries the data set without the preamble. It is for `opened/`, where people and
     // scripts find whole files that a shell would run.
     if (isForeign && preamble === 'refuse') throw unsafePreamble(foreign);
     if (isForeign) await blankPreamble(path);
-    return {
-      file,
-      sopInstanceUid,
-      sopClassUid,
-      transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
-      dataSetOffset: meta.dataSetOffset,
-      dataSetBytes,
-      ...(meta.sendingAe !== undefined && isAeTitle(meta.sendingAe) ? { sendingAe: meta.sendingAe } : {}),
-      ...(isForeign ? { preambleBlanked: true } : {}),
-      studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
-      modality: header.string(TAGS.Modality) ?? '',
-    };
+    return { ...instance, ...(isForeign ? { preambleBlanked: true } : {}) };
   } catch (error) {
     if (isGatewayError(error) && error.code === 'DATASET_UNREADABLE') {
       throw new GatewayError('PAYLOAD_INCONSISTENT', `an instance cannot be read: ${error.message}`, {
@@ -105,6 +112,25 @@ async function inspectInstance(
     }
     throw error;
   }
+}
+
+/** @throws PAYLOAD_INCONSISTENT, and DATASET_UNREADABLE for what is no UID */
+function toInspected(file: string, meta: FileMeta, header: Header, dataSetBytes: number): InspectedInstance {
+  const sopInstanceUid = parseUid(header.string(TAGS.SOPInstanceUID) ?? '', 'SOPInstanceUID');
+  const sopClassUid = parseUid(header.string(TAGS.SOPClassUID) ?? '', 'SOPClassUID');
+  if (meta.sopInstanceUid !== sopInstanceUid || meta.sopClassUid !== sopClassUid) throw otherThanMeta();
+  if (isNamedAfterAnother(file, sopInstanceUid)) throw misnamed();
+  return {
+    file,
+    sopInstanceUid,
+    sopClassUid,
+    transferSyntaxUid: parseUid(meta.transferSyntaxUid, 'TransferSyntaxUID'),
+    dataSetOffset: meta.dataSetOffset,
+    dataSetBytes,
+    ...(meta.sendingAe !== undefined && isAeTitle(meta.sendingAe) ? { sendingAe: meta.sendingAe } : {}),
+    studyInstanceUid: parseUid(header.string(TAGS.StudyInstanceUID) ?? '', 'StudyInstanceUID'),
+    modality: header.string(TAGS.Modality) ?? '',
+  };
 }
 
 /**

@@ -5,13 +5,13 @@
  */
 import { mkdir } from 'node:fs/promises';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import { advanceReception, type Reception } from '../domain/reception.js';
+import { advanceReception, type Reception, type ReceptionEvent } from '../domain/reception.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { attestationOf } from '../jmix/assertion.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { announcementsOf } from '../jmix/extensions.js';
 import { readManifest } from '../jmix/manifest.js';
-import { type OpenedEnvelope, openEnvelope } from '../jmix/open.js';
+import { type OpenedEnvelope, type OpenRequest, openEnvelope } from '../jmix/open.js';
 import { stagedIn } from '../jmix/payload-staging.js';
 import type { Trust } from '../jmix/signatures.js';
 import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
@@ -29,21 +29,14 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
   if (reception?.progress === 'received' && !isHalted(reception)) {
     const staging = parts.layout.stagingOf(id);
     await discardFolder(parts.layout, staging);
+    // Opened on its way here by a run that died before it was in the record.
+    await discardFolder(parts.layout, parts.layout.openedOf(id));
     try {
       await mkdir(staging, { mode: 0o700 });
       const opened = await openWithNewKeys(parts, staging, reception, signal);
       await syncTree(staging);
       await parts.receptions.update(id, (record) =>
-        advanceReception(
-          record,
-          {
-            type: 'opened',
-            signedBy: opened.signedBy ?? 'nobody',
-            dialect: opened.dialect,
-            ...attestedBy(parts, opened),
-          },
-          parts.clock.now(),
-        ),
+        advanceReception(record, openedEvent(parts, opened), parts.clock.now()),
       );
       parts.log.info({ event: 'envelope.opened', reception: id, files: opened.files.length });
     } catch (error) {
@@ -52,6 +45,12 @@ export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSig
     }
   }
   await enqueueNext(parts, await parts.receptions.read(id));
+}
+
+/** What the record says of it. */
+export function openedEvent(parts: InboundParts, opened: OpenedEnvelope): ReceptionEvent {
+  const { signedBy = 'nobody', dialect } = opened;
+  return { type: 'opened', signedBy, dialect, ...attestedBy(parts, opened) };
 }
 
 /** What a directory says of the signer; it adds to the pins, and stands in for none. */
@@ -117,12 +116,14 @@ function askedTooEarly(cause: GatewayError, senderId: string, retryAfterMs: numb
   );
 }
 
-async function openInto(
+/** Into a staging folder that is empty; it is worthless when this throws. @param inspect sees the head of each instance */
+export async function openInto(
   parts: InboundParts,
   staging: string,
   source: EnvelopeSource,
   trust: Trust,
   signal: AbortSignal,
+  inspect?: OpenRequest['inspect'],
 ): Promise<OpenedEnvelope> {
   return openEnvelope({
     source,
@@ -132,6 +133,7 @@ async function openInto(
     age: parts.age,
     limits: { maxEntries: MAX_ENTRIES, maxBytes: parts.maxEnvelopeBytes },
     signal,
+    ...(inspect === undefined ? {} : { inspect }),
     ...stagedIn(staging),
   }).catch(async (error: unknown) => {
     throw await tellRevoked(error, source, parts.keys.revoked);
@@ -139,7 +141,7 @@ async function openInto(
 }
 
 /** A sender that is no peer has no pinned key, so nothing of it is accepted. */
-function trustIn(parts: InboundParts, senderId: string): Trust {
+export function trustIn(parts: InboundParts, senderId: string): Trust {
   const peer = parts.peers.get(senderId);
   const keys = peer?.signingKeys ?? [];
   return peer?.allowUnsigned === true ? { kind: 'allow-unsigned', keys } : { kind: 'pinned', keys };

@@ -18,16 +18,22 @@ import {
 } from '../jmix/archive-media-type.js';
 import { classifyEnvelopeError } from '../jmix/classify.js';
 import { sha256Hex } from '../jmix/digest.js';
-import { unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
+import { type ArchivedFile, unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
+import { SEALED_PAYLOADS } from '../jmix/envelope-names.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { peekHead } from '../jmix/stream-head.js';
+import { writeArriving } from '../spool/arriving-file.js';
 import { classifyDiskError } from '../spool/atomic.js';
 import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
 import { givesWay, keepDocuments, replaceReception, setAside } from './give-way.js';
+import { type OpenedAhead, type OpeningAhead, openAhead } from './open-ahead.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
 import { remind } from './remind.js';
 import { receiveOpenpgp } from './unseal-openpgp.js';
+
+/** What is smaller is opened soon enough when it is here. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** The peer that brings an archive, known by its certificate; or the exchange that it was taken from. */
 export type Origin =
@@ -61,8 +67,12 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
     const folder = await openScratchFolder(parts.layout, 'receive').catch((error: unknown) => {
       throw classifyDiskError(error);
     });
+    let ahead: OpeningAhead | undefined;
     try {
-      await unpack(parts, upload, folder);
+      await unpack(parts, upload, folder, (payload) => {
+        ahead ??= openAhead(parts, folder, payload, upload.signal);
+        return ahead;
+      });
       const source = await openEnvelopeFolder(folder, { inSpool: true });
       const manifest = readManifest(source.manifest);
       assertAddressedTo(parts.site.id, manifest);
@@ -72,8 +82,9 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
           'the archive is named after another envelope than it holds',
         );
       }
+      const opened = await ahead?.opened(source);
       while (committing.has(manifest.id)) await committing.get(manifest.id)?.catch(() => undefined);
-      const work = commit(parts, upload, folder, source, manifest);
+      const work = commit(parts, upload, folder, source, manifest, opened);
       committing.set(manifest.id, work);
       try {
         return await work;
@@ -81,12 +92,19 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
         committing.delete(manifest.id);
       }
     } finally {
+      await ahead?.close();
       await rm(folder, { recursive: true, force: true });
     }
   };
 }
 
-async function unpack(parts: InboundParts, upload: Upload, folder: string): Promise<void> {
+/** @param watch who looks at a sealed payload on its way */
+async function unpack(
+  parts: InboundParts,
+  upload: Upload,
+  folder: string,
+  watch: (payload: ArchivedFile) => Pick<OpeningAhead, 'show'>,
+): Promise<void> {
   const { body, signal } = upload;
   const { head, stream } = await peekHead(body, MAGIC_BYTES).catch((error: unknown) => {
     throw classifyEnvelopeError(error, signal);
@@ -99,6 +117,10 @@ async function unpack(parts: InboundParts, upload: Upload, folder: string): Prom
   await unpackEnvelopeArchive(stream, upload.mediaType, folder, limits, {
     signal,
     scratchFile: `${folder}.zip`,
+    write(file, path) {
+      if (!SEALED_PAYLOADS.includes(file.name) || file.sizeBytes < LARGE_BYTES) return undefined;
+      return writeArriving(path, file.body(), watch(file).show);
+    },
   });
 }
 
@@ -113,6 +135,7 @@ async function commit(
   folder: string,
   source: EnvelopeSource,
   manifest: Manifest,
+  opened: OpenedAhead | undefined,
 ): Promise<Received> {
   const { id } = manifest;
   const manifestSha256 = sha256Hex(source.manifest);
@@ -126,7 +149,7 @@ async function commit(
     if (!givesWay(known)) throw taken();
     await setAside(parts, known);
   }
-  const reception: Reception = {
+  let reception: Reception = {
     id,
     revision: 1,
     senderId: manifest.sender.id,
@@ -144,7 +167,7 @@ async function commit(
   try {
     await promoteFolder(parts.layout, folder, parts.layout.inboxEnvelope(id));
     await keepDocuments(parts, id, source);
-    if (known === undefined) await parts.receptions.create(reception);
+    if (known === undefined) reception = await create(parts, reception, opened);
     else if (!(await replaceReception(parts, known, reception))) throw taken();
   } catch (error) {
     throw isGatewayError(error) ? error : classifyDiskError(error);
@@ -160,6 +183,17 @@ async function commit(
     parts.log.warn({ event: 'queue.add_failed', reception: id, reason: String(error) });
   });
   return { id, created: true };
+}
+
+/** The commit point; with what was opened on the way here, if there is that. */
+async function create(
+  parts: InboundParts,
+  reception: Reception,
+  opened: OpenedAhead | undefined,
+): Promise<Reception> {
+  const record = (await opened?.place(reception)) ?? reception;
+  await parts.receptions.create(record);
+  return record;
 }
 
 function taken(): GatewayError {

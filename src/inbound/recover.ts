@@ -26,15 +26,20 @@ export async function recoverReceptions(parts: InboundParts, ids: readonly Envel
 }
 
 /**
- * Removes inbox folders whose record was never written: their sender got no acknowledgement, and sends again.
+ * Removes folders of envelopes whose record was never written: their sender got no acknowledgement, and sends again.
  * @param olderThanMs 0 while no worker runs; else far above the time between a folder and its record
  */
 export async function discardUnacknowledged(parts: InboundParts, olderThanMs: number): Promise<void> {
-  for (const name of await readdir(parts.layout.inbox)) {
-    const { mtimeMs } = await stat(join(parts.layout.inbox, name));
+  const { inbox, opened } = parts.layout;
+  for (const [folder, name] of [...(await namesIn(inbox)), ...(await namesIn(opened))]) {
+    const { mtimeMs } = await stat(join(folder, name));
     if (olderThanMs > 0 && parts.clock.now() - mtimeMs < olderThanMs) continue;
     const id = name.replace(/\.JMIX$/, '');
     if (isEnvelopeId(id) && (await parts.receptions.read(id)) !== undefined) continue;
-    await discardFolder(parts.layout, join(parts.layout.inbox, name));
+    await discardFolder(parts.layout, join(folder, name));
   }
+}
+
+async function namesIn(folder: string): Promise<readonly (readonly [folder: string, name: string])[]> {
+  return (await readdir(folder)).map((name) => [folder, name] as const);
 }

@@ -27,10 +27,24 @@ export interface ArchiveLimits {
   readonly maxEntries: number;
 }
 
+/** Bytes that come in; a source that recycles its pieces is told when one is done with, as far as that is known. */
+export type ArchiveSource = Readable & { recycle?(piece: Buffer): void };
+
+/** A file as it comes out of an archive. */
+export interface ArchivedFile {
+  /** Inside the envelope. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Its bytes, once. */
+  body(): AsyncIterable<Buffer>;
+}
+
 export interface UnpackOptions {
   readonly signal?: AbortSignal;
   /** Which files are written; the others are passed over. All when absent. */
   readonly keep?: (name: string) => boolean;
+  /** Writes a file in the usual way's place: into a new one at `path`. Undefined where it leaves it to that. */
+  readonly write?: (file: ArchivedFile, path: string) => Promise<void> | undefined;
   /** Where a zip is put while it is read, since its index stands at its end; removed in the end. */
   readonly scratchFile?: string;
 }
@@ -45,7 +59,7 @@ export interface UnpackOptions {
  *   SPOOL_WRITE_FAILED; CANCELLED on abort
  */
 export async function unpackEnvelopeArchive(
-  source: Readable,
+  source: ArchiveSource,
   mediaType: ArchiveMediaType,
   intoFolder: string,
   limits: ArchiveLimits,
@@ -73,9 +87,8 @@ export async function unpackEnvelopeArchive(
       if (options.keep?.(name) === false) continue;
       const path = join(intoFolder, name);
       if (name.includes('/')) await mkdir(dirname(path), { recursive: true });
-      // `wx`: nothing that is there already is ever written over or through.
-      const sink = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-      await pipeInto(entry.body(), sink, options.signal);
+      await (options.write?.({ name, sizeBytes: entry.sizeBytes, body: () => entry.body() }, path) ??
+        writeFile(entry.body(), path, options.signal));
       written.push(path);
     }
   } catch (error) {
@@ -85,16 +98,30 @@ export async function unpackEnvelopeArchive(
   return written;
 }
 
+async function writeFile(body: AsyncIterable<Buffer>, path: string, signal?: AbortSignal): Promise<void> {
+  // `wx`: nothing that is there already is ever written over or through.
+  await pipeInto(copied(body), createWriteStream(path, { flags: 'wx', mode: 0o600 }), signal);
+}
+
+/** For a stream that may still be writing a piece when its source uses the memory again. */
+async function* copied(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  for await (const piece of body) yield Buffer.from(piece);
+}
+
 function entriesOf(
-  source: Readable,
+  source: ArchiveSource,
   mediaType: ArchiveMediaType,
   limits: ArchiveLimits,
   options: UnpackOptions,
 ): AsyncIterable<ArchiveEntry> {
+  if (mediaType === 'application/x-tar') {
+    return readTar(
+      withLimit(source, limits.maxBytes, (piece) => source.recycle?.(piece)),
+      limits,
+    );
+  }
   const limited = withLimit(source, limits.maxBytes);
   switch (mediaType) {
-    case 'application/x-tar':
-      return readTar(limited, limits);
     case 'application/gzip':
       return readGzippedTar(limited, limits);
     case 'application/zip':
@@ -136,7 +163,11 @@ function inflatedLimit(limits: ArchiveLimits): number {
   return limits.maxBytes + limits.maxEntries * 4096 + 1024 * 1024;
 }
 
-async function* withLimit(source: Readable, maxBytes: number): AsyncGenerator<Buffer, void, undefined> {
+async function* withLimit(
+  source: Readable,
+  maxBytes: number,
+  doneWith: (piece: Buffer) => void = () => undefined,
+): AsyncGenerator<Buffer, void, undefined> {
   let bytes = 0;
   for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
@@ -146,6 +177,7 @@ async function* withLimit(source: Readable, maxBytes: number): AsyncGenerator<Bu
       });
     }
     yield chunk;
+    doneWith(chunk);
   }
 }
 

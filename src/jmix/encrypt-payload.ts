@@ -68,59 +68,62 @@ async function encryptHere({
 async function encryptBeside(encryption: Encryption): Promise<Encrypted> {
   const { key, iv, hashed, sink, signal } = encryption;
   const job = startThreadJob({ kind: 'encrypt', key, iv, hashed });
-  const free = createFreeSlabs(job.slabs.length);
+  const { pool } = job;
   const ended = finished(sink, { readable: false, ...(signal === undefined ? {} : { signal }) });
   // Of the sink or of an abort: whoever waits for a slab hears of it, also when nobody writes.
-  ended.catch(free.fail);
-  const composing = compose(encryption, job, free);
-  const writing = writeEncrypted(encryption, job, free);
+  ended.catch(pool.fail);
+  const composing = compose(encryption, job);
+  const writing = writeEncrypted(encryption, job);
   // What fails second is only told to whoever listens.
-  for (const work of [composing, writing]) work.catch(free.fail);
+  for (const work of [composing, writing]) work.catch(pool.fail);
   try {
     const [, encrypted] = await Promise.race([Promise.all([composing, writing]), failureOf(ended)]);
     sink.end();
     await ended;
-    return encrypted;
-  } finally {
     await job.end();
+    pool.giveBack();
+    return encrypted;
+  } catch (error) {
+    // The sink may still be about to write what lies in there, so the memory is not given back.
+    await job.end();
+    throw error;
   }
 }
 
 /** Puts the tar's pieces together in slabs, and sends them to be encrypted. */
-async function compose({ tar }: Encryption, job: ThreadJob, free: FreeSlabs): Promise<void> {
+async function compose({ tar }: Encryption, { pool, post }: ThreadJob): Promise<void> {
   let slab: number | undefined;
   let filled = 0;
   const send = (sizeBytes: number): void => {
-    if (slab !== undefined) job.post({ slab, sizeBytes });
+    if (slab !== undefined) post({ slab, sizeBytes });
     slab = undefined;
     filled = 0;
   };
   for await (const piece of tar) {
     for (let at = 0; at < piece.length; ) {
-      slab ??= await free.take();
-      const copied = piece.copy(job.slabs[slab] ?? piece, filled, at);
+      slab ??= await pool.take();
+      const copied = piece.copy(pool.slabs[slab] ?? piece, filled, at);
       at += copied;
       filled += copied;
-      if (filled === SLAB_BYTES) send(filled);
+      if (filled === SLAB_BYTES.encrypt) send(filled);
     }
   }
   send(filled);
-  job.post({});
+  post({});
 }
 
 /** Hands on what has been encrypted; a slab is free when the sink says that it was written. */
 async function writeEncrypted(
   { sink, onProgress }: Encryption,
-  job: ThreadJob,
-  free: FreeSlabs,
+  { pool, reply }: ThreadJob,
 ): Promise<Encrypted> {
   for (let sealed = 0; ; ) {
-    const { slab, sizeBytes = 0, authTag, sha256 } = await job.reply();
+    const { slab, sizeBytes = 0, authTag, sha256 } = await reply();
     if (authTag !== undefined && sha256 !== undefined) return { authTag: Buffer.from(authTag), sha256 };
     if (slab === undefined) continue;
-    sink.write(job.slabs[slab]?.subarray(0, sizeBytes), (error) => {
-      if (error == null) free.give(slab);
-      else free.fail(error);
+    sink.write(pool.slabs[slab]?.subarray(0, sizeBytes), (error) => {
+      if (error == null) pool.give(slab);
+      else pool.fail(error);
     });
     sealed += sizeBytes;
     onProgress?.(sealed);
@@ -130,37 +133,4 @@ async function writeEncrypted(
 async function failureOf(work: Promise<void>): Promise<never> {
   await work;
   return new Promise(() => undefined);
-}
-
-interface FreeSlabs {
-  /** @throws what `fail` was told first */
-  take(): Promise<number>;
-  give(slab: number): void;
-  fail(error: unknown): void;
-}
-
-function createFreeSlabs(count: number): FreeSlabs {
-  const slabs = Array.from({ length: count }, (_, slab) => slab);
-  const failures: unknown[] = [];
-  let wake = (): void => undefined;
-  return {
-    async take() {
-      for (;;) {
-        if (failures.length > 0) throw failures[0];
-        const slab = slabs.shift();
-        if (slab !== undefined) return slab;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    },
-    give(slab) {
-      slabs.push(slab);
-      wake();
-    },
-    fail(error) {
-      failures.push(error);
-      wake();
-    },
-  };
 }

@@ -3,14 +3,17 @@
  * first, so that a receiver can judge before the payload has come. Its size is known before its first byte. An envelope
  * that was sealed as an OpenPGP message travels as that message, and nothing beside it. Taking archives apart is archive-unpack.ts, which is given on from here, so that both ways have one door.
  */
-import { lstat, open, readdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { BLOCK_BYTES, DIRECT } from '../disk/uncached.mjs';
 import { GatewayError } from '../errors/gateway-error.js';
 import { type ArchiveMediaType, OPENPGP_MEDIA_TYPE, WIRE_MEDIA_TYPE } from './archive-media-type.js';
-import { READ_CHUNK_BYTES } from './envelope-folder.js';
 import { ENVELOPE_FILES, MANIFEST_FILE, OPENPGP_MESSAGE, PLAIN_PAYLOAD } from './envelope-names.js';
+import { READ_CHUNK_BYTES } from './found-file.js';
 import { gathered } from './gathered.js';
+import { borrowSlabs } from './slab-pool.js';
 import { formatTarHeader, paddedSize, TAR_END_BYTES, USTAR_MAX_FILE_BYTES } from './tar-header.js';
 
 export {
@@ -20,7 +23,12 @@ export {
   OPENPGP_MEDIA_TYPE,
   WIRE_MEDIA_TYPE,
 } from './archive-media-type.js';
-export { type ArchiveLimits, type UnpackOptions, unpackEnvelopeArchive } from './archive-unpack.js';
+export {
+  type ArchivedFile,
+  type ArchiveLimits,
+  type UnpackOptions,
+  unpackEnvelopeArchive,
+} from './archive-unpack.js';
 
 export interface ArchiveFile {
   readonly name: string;
@@ -59,7 +67,7 @@ export async function envelopeArchiveSize(folderPath: string): Promise<number> {
  *   another size than at the start
  */
 export async function openEnvelopeArchive(folderPath: string, offset = 0): Promise<EnvelopeArchive> {
-  const bytes = await bytesIn(folderPath, offset, newBuffer);
+  const bytes = await bytesIn(folderPath, offset, NEW_MEMORY);
   return {
     sizeBytes: await envelopeArchiveSize(folderPath),
     stream: Readable.from(gathered(bytes), { objectMode: false }),
@@ -96,29 +104,41 @@ export async function* archivePieces(
   folderPath: string,
   offset: number,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const pair: [Buffer, Buffer] = [
-    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
-    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
-  ];
-  yield* await bytesIn(folderPath, offset, () => {
-    pair.reverse();
-    return pair[0];
-  });
+  const { slabs, giveBack } = borrowSlabs(2, READ_CHUNK_BYTES);
+  let turn = 0;
+  try {
+    yield* await bytesIn(folderPath, offset, {
+      isAligned: true,
+      next() {
+        turn += 1;
+        return slabs[turn % 2] ?? NEW_MEMORY.next();
+      },
+    });
+  } finally {
+    giveBack();
+  }
 }
 
-function newBuffer(): Buffer {
-  return Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
+/** For the next piece, while the one before it may still be looked at. */
+interface PieceMemory {
+  /** Whether it may be read into past the page cache. */
+  readonly isAligned: boolean;
+  next(): Buffer;
 }
 
-/** @param buffer gives one for the next piece, while the one before it may still be looked at */
+const NEW_MEMORY: PieceMemory = {
+  isAligned: false,
+  next: () => Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
+};
+
 async function bytesIn(
   folderPath: string,
   offset: number,
-  buffer: () => Buffer,
+  memory: PieceMemory,
 ): Promise<AsyncGenerator<Buffer, void, undefined>> {
   const message = await messageIn(folderPath);
-  if (message === undefined) return archiveBytes(folderPath, await listEnvelope(folderPath), offset, buffer);
-  return fileBytes(join(folderPath, message.name), message.sizeBytes, offset, buffer);
+  if (message === undefined) return archiveBytes(folderPath, await listEnvelope(folderPath), offset, memory);
+  return fileBytes(join(folderPath, message.name), message.sizeBytes, offset, memory);
 }
 
 /** Undefined for an envelope that was sealed in the JMIX way. */
@@ -131,7 +151,7 @@ async function* archiveBytes(
   folderPath: string,
   files: readonly ArchiveFile[],
   offset: number,
-  buffer: () => Buffer,
+  memory: PieceMemory,
 ): AsyncGenerator<Buffer, void, undefined> {
   let skip = offset;
   const rest = function* (bytes: Buffer) {
@@ -143,32 +163,43 @@ async function* archiveBytes(
     yield* rest(headerOf(file));
     const start = Math.min(skip, file.sizeBytes);
     skip -= start;
-    yield* fileBytes(join(folderPath, file.name), file.sizeBytes, start, buffer);
+    yield* fileBytes(join(folderPath, file.name), file.sizeBytes, start, memory);
     yield* rest(Buffer.alloc(paddedSize(file.sizeBytes) - file.sizeBytes));
   }
   yield* rest(Buffer.alloc(TAR_END_BYTES));
 }
 
-/** A file that grows is cut off at the size in its header, and then found out. */
+/**
+ * A file that grows is cut off at the size in its header, and then found out. Read past the page cache where the memory is
+ * such that it can be: it was written so, and is read once.
+ */
 async function* fileBytes(
   path: string,
   sizeBytes: number,
   start: number,
-  buffer: () => Buffer,
+  memory: PieceMemory,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const handle = await open(path);
+  let handle = await (memory.isAligned ? openToRead(path, sizeBytes) : open(path));
   try {
-    let position = start;
-    const readNext = () => handle.read(buffer(), 0, READ_CHUNK_BYTES, position);
-    let reading = readNext();
-    for (;;) {
+    let position = start - (start % BLOCK_BYTES);
+    const readNext = () => handle.read(memory.next(), 0, READ_CHUNK_BYTES, position);
+    let reading = readNext().catch(async (error: unknown) => {
+      if (!isErrno(error, 'EINVAL')) throw error;
+      await handle.close();
+      handle = await open(path);
+      return readNext();
+    });
+    for (let isEnd = false; !isEnd; ) {
       const { bytesRead, buffer: piece } = await reading;
+      const skipped = Math.max(0, start - position);
       position += bytesRead;
       if (bytesRead === 0 || position > sizeBytes) break;
-      reading = readNext();
+      // Within a block only the end of the file is.
+      isEnd = position % BLOCK_BYTES !== 0;
+      if (!isEnd) reading = readNext();
       // Whoever stops asking leaves it behind; its failure is nobody's then.
       reading.catch(() => undefined);
-      yield piece.subarray(0, bytesRead);
+      yield piece.subarray(skipped, bytesRead);
     }
     if (position !== sizeBytes) {
       throw new GatewayError('SPOOL_CORRUPT', `an envelope file is not ${sizeBytes} bytes any more`);
@@ -176,6 +207,21 @@ async function* fileBytes(
   } finally {
     await handle.close();
   }
+}
+
+/** Up to here, the cache is cheaper than the disk. */
+const SMALL_FILE_BYTES = 64 * 1024;
+
+async function openToRead(path: string, sizeBytes: number): Promise<FileHandle> {
+  if (sizeBytes <= SMALL_FILE_BYTES) return open(path);
+  return open(path, constants.O_RDONLY | DIRECT).catch((error: unknown) => {
+    if (isErrno(error, 'EINVAL')) return open(path);
+    throw error;
+  });
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 /** A sealed payload of 8 GiB or more does not fit into ustar's eleven octal digits: PAX says its size instead. */

@@ -5,8 +5,7 @@
  * folder are one too many, since readers would disagree about which is meant. Hard links are files like others: backups
  * are full of them.
  */
-import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, lstat, open, opendir } from 'node:fs/promises';
+import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -22,14 +21,9 @@ import {
   SEALED_PAYLOAD_RS,
   SEALED_PAYLOADS,
 } from './envelope-names.js';
+import { type ByteRange, bytesOf, findFile, malformed, sealedBytes, statOf, unsafe } from './found-file.js';
 import { MANIFEST_MAX_BYTES } from './manifest.js';
 import { JWS_MAX_BYTES } from './signatures.js';
-
-/**
- * The payload passes through cipher, hash and TLS in pieces of this size: large enough that a call costs nothing, small
- * enough for the processor's cache. Pieces of 1 MiB made everything behind them about a third slower.
- */
-export const READ_CHUNK_BYTES = 256 * 1024;
 
 /** The documents that are read whole, and how large they may be, in bytes. */
 const DOCUMENT_MAX_BYTES: ReadonlyMap<string, number> = new Map([
@@ -37,9 +31,6 @@ const DOCUMENT_MAX_BYTES: ReadonlyMap<string, number> = new Map([
   [MANIFEST_JWS, JWS_MAX_BYTES],
   [AUDIT_FILE, AUDIT_MAX_BYTES],
 ]);
-
-/** Without O_NONBLOCK a pipe would be waited at for ever. */
-const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Files of a payload that is not sealed; more is refused before any is read. */
 const MAX_PLAIN_FILES = 200_000;
@@ -53,8 +44,10 @@ export interface SealedPayload {
    * The bytes, in pieces that are overwritten when the next is asked for: whoever keeps one must copy it. May be called
    * again.
    * @param range first and last byte, both inclusive
+   * @param take gives memory for the next piece, whole blocks that begin at one's boundary; pieces that lie in it are not
+   *   overwritten. It is asked for several pieces ahead. Bytes that are in memory anyway may come from there all the same.
    */
-  open(range?: { readonly start: number; readonly end: number }): AsyncIterable<Buffer>;
+  open(range?: ByteRange, take?: () => Promise<Buffer>): AsyncIterable<Buffer>;
 }
 
 export interface PlainPayload {
@@ -112,7 +105,7 @@ async function findPayload(path: string, names: readonly string[]): Promise<Seal
     const file = await findFile(join(path, name));
     if (file === undefined) continue;
     const { sizeBytes } = file;
-    found.push({ kind: 'sealed', name, sizeBytes, open: (range) => sealedBytes(file, range) });
+    found.push({ kind: 'sealed', name, sizeBytes, open: (range, take) => sealedBytes(file, range, take) });
   }
   const plainPath = join(path, PLAIN_PAYLOAD);
   if (await isFolder(plainPath)) found.push(await plainPayload(plainPath));
@@ -157,14 +150,6 @@ async function plainPayload(root: string): Promise<PlainPayload> {
   return { kind: 'plain', files, folders };
 }
 
-/** A file as it was found. */
-interface FoundFile {
-  readonly path: string;
-  readonly sizeBytes: number;
-  /** Device and number on it: what a name stands for may change. */
-  readonly identity: string;
-}
-
 /** @returns undefined when there is no such file */
 async function readDocument(folder: string, name: string): Promise<Buffer | undefined> {
   const file = await findFile(join(folder, name));
@@ -175,105 +160,8 @@ async function readDocument(folder: string, name: string): Promise<Buffer | unde
   return Buffer.concat(pieces);
 }
 
-/** Two buffers in turn: while the piece in one is decrypted, the other is filled. */
-async function* sealedBytes(
-  file: FoundFile,
-  range = { start: 0, end: file.sizeBytes - 1 },
-): AsyncGenerator<Buffer, void, undefined> {
-  const pair: [Buffer, Buffer] = [
-    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
-    Buffer.allocUnsafeSlow(READ_CHUNK_BYTES),
-  ];
-  const pieces = bytesOf(file, range.start, range.end + 1, () => {
-    pair.reverse();
-    return pair[0];
-  });
-  try {
-    let reading = pieces.next();
-    for (;;) {
-      const { done, value } = await reading;
-      if (done === true) return;
-      reading = pieces.next();
-      // Whoever stops asking leaves it behind; its failure is nobody's then.
-      reading.catch(() => undefined);
-      yield value;
-    }
-  } finally {
-    await pieces.return();
-  }
-}
-
-/** From `start` to before `end`, or to the end of what was found; a file that has grown meanwhile is not read further. */
-async function* bytesOf(
-  file: FoundFile,
-  start: number,
-  end: number,
-  bufferOf: (sizeBytes: number) => Buffer = Buffer.allocUnsafeSlow,
-): AsyncGenerator<Buffer, void, undefined> {
-  const handle = await openFound(file);
-  try {
-    const last = Math.min(end, file.sizeBytes);
-    for (let position = start; position < last; ) {
-      const wanted = Math.min(READ_CHUNK_BYTES, last - position);
-      const buffer = bufferOf(wanted);
-      const { bytesRead } = await handle.read(buffer, 0, wanted, position);
-      if (bytesRead === 0) malformed('a file has become shorter while it was read');
-      position += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
-async function openFound({ path, identity }: FoundFile): Promise<FileHandle> {
-  const handle = await open(path, OPEN_FLAGS).catch((error: unknown) => {
-    // Linux and macOS say so of a link, BSD says EMLINK; a socket cannot be opened at all.
-    if (isErrno(error, 'ELOOP', 'EMLINK', 'ENXIO')) unsafe();
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) malformed('a file has gone while it was read');
-    throw error;
-  });
-  const found = await handle.stat({ bigint: true });
-  if (found.isFile() && identityOf(found) === identity) return handle;
-  await handle.close();
-  return malformed('a file was replaced while it was read');
-}
-
-/** @returns undefined when nothing is there */
-async function findFile(path: string): Promise<FoundFile | undefined> {
-  const found = await statOf(path);
-  if (found === undefined) return undefined;
-  if (!found.isFile()) unsafe();
-  return { path, sizeBytes: Number(found.size), identity: identityOf(found) };
-}
-
-function identityOf({ dev, ino }: BigIntStats): string {
-  return `${dev}:${ino}`;
-}
-
 async function isFolder(path: string): Promise<boolean> {
   const found = await statOf(path);
   if (found !== undefined && !found.isDirectory()) unsafe();
   return found !== undefined;
-}
-
-async function statOf(path: string) {
-  try {
-    return await lstat(path, { bigint: true });
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-}
-
-function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
-}
-
-function malformed(message: string): never {
-  throw new GatewayError('ENVELOPE_MALFORMED', `the envelope cannot be read: ${message}`);
-}
-
-function unsafe(): never {
-  throw new GatewayError('ARCHIVE_UNSAFE', 'the envelope holds a link, a device or another special entry');
 }

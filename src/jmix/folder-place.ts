@@ -1,87 +1,93 @@
-/** Files staged in a folder by another thread, which hashes them on the way; many small ones cross to it at once. */
-import { SLAB_BYTES, startThreadJob, type ThreadJob, type WritePiece } from './payload-thread.js';
+/**
+ * Files staged in a folder, and hashed on the way. What is large is written past the page cache, several files at a time;
+ * where there are many small ones, another thread writes them.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { uncachedFlag } from '../disk/uncached.mjs';
+import { startLargeFile } from './large-file.js';
 import type { StagingPlace } from './sink-place.js';
+import { borrowSlabs } from './slab-pool.js';
+import { type SmallFiles, startSmallFiles } from './small-files.js';
 
-/** Tiny files cost more in the message than in the slab. */
-const MAX_PIECES = 1024;
+/** Each is of one file, so as many are on their way to the disk at most. */
+const SLABS = 6;
+const SLAB_BYTES = 1024 * 1024;
+/** Up to here, the cache is cheaper than the disk. */
+const SMALL_FILE_BYTES = 64 * 1024;
+/** Every payload has some, and they are not worth a thread. */
+const FEW_SMALL_FILES = 8;
 
 /** Files get mode 0600, their folders 0700; a file that is there already is an error (EEXIST). */
 export function createFolderPlace(folder: string): StagingPlace {
-  let job: ThreadJob | undefined;
-  /** Slabs that nothing lies in. */
-  let free: number[] = [];
-  /** Slabs that the thread has not given back. */
-  let sent = 0;
-  /** The slab that is being filled. */
-  let slab: number | undefined;
-  let filled = 0;
-  let pieces: WritePiece[] = [];
-  /** Of the files that the thread has not ended, in their order. */
-  const hashNotes: ((sha256: string) => void)[] = [];
+  const pool = borrowSlabs(SLABS, SLAB_BYTES);
+  const uncached = uncachedFlag(folder);
+  const made = new Set<string>();
+  /** Files that are not closed yet. */
+  const unsettled = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  let smallCount = 0;
+  let small: SmallFiles | undefined;
 
-  const started = (): ThreadJob => {
-    if (job === undefined) {
-      job = startThreadJob({ kind: 'write', folder });
-      free = job.slabs.map((_, index) => index);
+  const fail = (error: unknown): void => {
+    failures.push(error);
+    pool.fail(error);
+  };
+
+  const putLarge = async (
+    name: string,
+    flag: number,
+    body: AsyncIterable<Buffer>,
+    hash: Hash,
+  ): Promise<void> => {
+    const path = join(folder, name);
+    const parent = dirname(path);
+    if (!made.has(parent)) await mkdir(parent, { recursive: true, mode: 0o700 });
+    made.add(parent);
+    const file = startLargeFile(path, flag, pool);
+    try {
+      for await (const chunk of body) {
+        hash.update(chunk);
+        await file.add(chunk);
+      }
+    } finally {
+      const ended: Promise<void> = file
+        .end()
+        .catch(fail)
+        .finally(() => unsettled.delete(ended));
+      unsettled.add(ended);
     }
-    return job;
   };
 
-  const takeReply = async (): Promise<void> => {
-    const { slab: given, hashes = [] } = await started().reply();
-    sent -= 1;
-    if (given !== undefined) free.push(given);
-    for (const sha256 of hashes) hashNotes.shift()?.(sha256);
-  };
-
-  const freeSlab = async (): Promise<number> => {
-    started();
-    for (;;) {
-      const next = free.pop();
-      if (next !== undefined) return next;
-      await takeReply();
-    }
-  };
-
-  const send = (): void => {
-    if (slab === undefined) return;
-    started().post({ slab, pieces });
-    sent += 1;
-    slab = undefined;
-    filled = 0;
-    pieces = [];
-  };
-
-  const note = async (piece: WritePiece): Promise<void> => {
-    slab ??= await freeSlab();
-    pieces.push(piece);
-    filled += piece.sizeBytes;
-    if (filled === SLAB_BYTES || pieces.length >= MAX_PIECES) send();
+  const end = async (): Promise<void> => {
+    await Promise.all(unsettled);
+    pool.giveBack();
+    await small?.end();
   };
 
   return {
     copies: true,
-    async put(name, _sizeBytes, body, noteHash) {
-      hashNotes.push(noteHash);
-      await note({ name, sizeBytes: 0 });
-      for await (const chunk of body) {
-        for (let at = 0; at < chunk.length; ) {
-          slab ??= await freeSlab();
-          const copied = chunk.copy(started().slabs[slab] ?? chunk, filled, at);
-          at += copied;
-          await note({ sizeBytes: copied });
-        }
+    async put(name, sizeBytes, body, noteHash) {
+      if (failures.length > 0) throw failures[0];
+      const hash = createHash('sha256');
+      if (sizeBytes > SMALL_FILE_BYTES) await putLarge(name, uncached, body, hash);
+      else if (smallCount < FEW_SMALL_FILES) await putLarge(name, 0, body, hash);
+      else {
+        small ??= startSmallFiles(folder);
+        hash.update(await small.add(name, sizeBytes, body));
       }
-      await note({ sizeBytes: 0, isLast: true });
+      if (sizeBytes <= SMALL_FILE_BYTES) smallCount += 1;
+      noteHash(hash.digest('hex'));
     },
     async settle() {
       try {
-        send();
-        while (sent > 0) await takeReply();
+        await small?.settle();
       } finally {
-        await job?.end();
+        await end();
       }
+      if (failures.length > 0) throw failures[0];
     },
-    abandon: async () => job?.end(),
+    abandon: end,
   };
 }

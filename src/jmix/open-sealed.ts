@@ -19,6 +19,7 @@ import {
   type PayloadStaging,
   type StagingTarget,
 } from './payload-staging.js';
+import { HAS_SECOND_PROCESSOR } from './payload-thread.js';
 import { readTar } from './tar-reader.js';
 
 export interface SealedOpening extends StagingTarget {
@@ -85,10 +86,9 @@ async function stageTar(
   tarHash: Hash | undefined,
 ): Promise<{ readonly ranges: readonly TarRange[]; readonly ciphertextSha256: string }> {
   const { payload } = opening;
-  const sealed = payload.open()[Symbol.asyncIterator]();
   let read = 0;
-  const ciphertext = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of { [Symbol.asyncIterator]: () => sealed }) {
+  const ciphertext = async function* (take?: () => Promise<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of payload.open(undefined, take)) {
       opening.signal?.throwIfAborted();
       read += chunk.length;
       yield chunk;
@@ -96,7 +96,7 @@ async function stageTar(
     }
   };
   let ciphertextSha256 = '';
-  const plaintext = decrypt(opening, candidate, ciphertext(), (sha256) => {
+  const plaintext = decrypt(opening, candidate, ciphertext, (sha256) => {
     ciphertextSha256 = sha256;
   });
   const tar = tarHash === undefined ? plaintext : hashed(plaintext, tarHash);
@@ -111,7 +111,6 @@ async function stageTar(
     throw error;
   } finally {
     await plaintext.return();
-    await sealed.return?.();
   }
 }
 
@@ -119,14 +118,15 @@ async function stageTar(
 function decrypt(
   opening: SealedOpening,
   { key }: CandidateKey,
-  ciphertext: AsyncGenerator<Buffer, void, undefined>,
+  ciphertext: (take?: () => Promise<Buffer>) => AsyncGenerator<Buffer, void, undefined>,
   noteHash: (sha256: string) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   const { parameters } = opening;
-  if (copiesBodies(opening)) return decryptBeside(ciphertext, key, parameters, noteHash);
+  if (HAS_SECOND_PROCESSOR && copiesBodies(opening))
+    return decryptBeside(ciphertext, key, parameters, noteHash);
   const hash = createHash('sha256');
   const hashedCiphertext = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    yield* hashed(ciphertext, hash);
+    yield* hashed(ciphertext(), hash);
     noteHash(hash.digest('hex'));
   };
   return decryptPayload(hashedCiphertext(), key, parameters);

@@ -11,7 +11,6 @@ import { FILES_LIST, type FileEntry } from './files-list.js';
 import { createFolderPlace } from './folder-place.js';
 import { METADATA_FILE, METADATA_MAX_BYTES } from './metadata.js';
 import { isPayloadFileName, isPayloadFolderName } from './payload-tar.js';
-import { HAS_SECOND_PROCESSOR } from './payload-thread.js';
 import { createSinkPlace, STAGED_AHEAD_BYTES, type StagingPlace } from './sink-place.js';
 
 export interface PayloadLimits {
@@ -26,6 +25,7 @@ export interface PayloadLimits {
 /** Of each instance. */
 const INSPECTED_BYTES = 64 * 1024;
 const INSTANCES = 'dicom/';
+const NOTHING = Buffer.alloc(0);
 
 const DEFAULT_MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
@@ -38,9 +38,10 @@ export interface StagingTarget {
   /**
    * What is wrong with an instance, by its name and its first bytes; may be asked of bytes that turn out not to be
    * authentic, so what it says is told only when everything else has verified.
-   * @param head the first `INSPECTED_BYTES`, or the whole file
+   * @param head the first `INSPECTED_BYTES`, or the whole file, in memory that is used again
+   * @param sizeBytes of the file
    */
-  inspect?(name: string, head: Buffer): GatewayError | undefined;
+  inspect?(name: string, head: Buffer, sizeBytes: number): GatewayError | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -71,7 +72,7 @@ export interface PayloadStaging {
 
 /** Whether pieces of a body may lie in memory that is used again when the next is asked for. */
 export function copiesBodies({ folder }: StagingTarget): boolean {
-  return HAS_SECOND_PROCESSOR && folder !== undefined;
+  return folder !== undefined;
 }
 
 /** Staging as files with mode 0600 in a folder that is there; folders in it, 0700, are made as needed. */
@@ -101,6 +102,8 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
   /** Still to be staged. */
   const empty: StagedEntry[] = [];
   let problem: GatewayError | undefined;
+  /** Of one instance after the other. */
+  let inspected: Buffer | undefined;
 
   const put = (entry: StagedEntry, body: AsyncIterable<Buffer>): Promise<void> =>
     place.put(entry.file, entry.sizeBytes, body, (sha256) => {
@@ -121,11 +124,13 @@ export function createPayloadStaging(target: StagingTarget): PayloadStaging {
       const entry: StagedEntry = { file: name, sha256: '', sizeBytes };
       files.push(entry);
       const inspect = name.startsWith(INSTANCES) && problem === undefined ? target.inspect : undefined;
-      const head = createHead(isDocument ? sizeBytes : inspect === undefined ? 0 : INSPECTED_BYTES);
+      if (inspect !== undefined) inspected ??= Buffer.allocUnsafeSlow(INSPECTED_BYTES);
+      const memory = inspect === undefined ? NOTHING : inspected;
+      const head = createHead(isDocument ? Buffer.alloc(sizeBytes) : (memory ?? NOTHING));
       if (sizeBytes === 0) empty.push(entry);
       else await put(entry, head.of(body));
       if (isDocument) documents.set(name, head.bytes());
-      problem ??= inspect?.(name, head.bytes());
+      problem ??= inspect?.(name, head.bytes(), sizeBytes);
     },
     addFolder(name) {
       if (!isPayloadFolderName(name)) unsafe('a folder lies where a payload must have none');
@@ -145,28 +150,22 @@ interface StagedEntry extends FileEntry {
 }
 
 function placeFor(target: StagingTarget): StagingPlace {
-  return target.folder !== undefined && copiesBodies(target)
-    ? createFolderPlace(target.folder)
-    : createSinkPlace((name, sizeBytes) => target.stage(name, sizeBytes), target.signal);
+  return target.folder === undefined
+    ? createSinkPlace((name, sizeBytes) => target.stage(name, sizeBytes), target.signal)
+    : createFolderPlace(target.folder);
 }
 
-/** Keeps up to `maxBytes` from the front of a body that passes. */
-function createHead(maxBytes: number) {
-  const pieces: Buffer[] = [];
-  let wanted = maxBytes;
+/** Keeps as much from the front of a body that passes as there is memory for. */
+function createHead(memory: Buffer) {
+  let kept = 0;
   return {
-    bytes: () => Buffer.concat(pieces),
+    bytes: () => memory.subarray(0, kept),
     of(body: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
-      return maxBytes === 0 ? body : this.keeping(body);
+      return memory.length === 0 ? body : this.keeping(body);
     },
     async *keeping(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
       for await (const chunk of body) {
-        if (wanted > 0) {
-          // Copied, because a source may use its memory again.
-          const piece = Buffer.from(chunk.subarray(0, wanted));
-          pieces.push(piece);
-          wanted -= piece.length;
-        }
+        kept += chunk.copy(memory, kept);
         yield chunk;
       }
     },

@@ -1,26 +1,32 @@
 /**
- * What sealing and opening do beside the first thread: read a payload's files and hash them, or hash and write them;
- * encrypt or decrypt, and hash the ciphertext. Bytes cross in slabs of shared memory, which come round again; messages
- * say what lies in them. The cipher is here also because each call of it gives out new memory, which costs next to nothing
- * to collect where there is little else. A thread waits for its disk and for nothing else, so every call is synchronous.
- * payload-thread.ts starts it and names its messages. Plain JavaScript, because a thread is started from a file: this
- * one is the same in a build and under test.
+ * What sealing and opening do beside the first thread: read a payload's files and hash them, or write many small ones;
+ * encrypt or decrypt, and hash the ciphertext. Bytes cross in slabs of shared memory, which come round again; messages say
+ * what lies in them. The cipher is here also because each call of it gives out new memory, which costs next to nothing to
+ * collect where there is little else. A thread waits for its disk and for nothing else, so every call is synchronous.
+ * payload-thread.ts starts it and names its messages. Plain JavaScript, because a thread is started from a file: this one
+ * is the same in a build and under test.
  */
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MessageChannel, parentPort } from 'node:worker_threads';
+import { DIRECT, inWholeBlocks } from '../disk/uncached.mjs';
 
 /** Of this size, what the cipher gives out is soon used again. */
 const CIPHER_BYTES = 64 * 1024;
 /** Without O_NONBLOCK a pipe that was put in a file's place would be waited at for ever. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
+/** Up to here, the cache is cheaper than the disk. */
+const SMALL_FILE_BYTES = 64 * 1024;
+
 const { port1: NOWHERE } = new MessageChannel();
 NOWHERE.close();
 
-parentPort?.on('message', ({ task, slabs, port }) => {
-  const views = slabs.map((slab) => Buffer.from(slab));
+parentPort?.on('message', ({ task, memory, slabBytes, port }) => {
+  const views = Array.from({ length: memory.byteLength / slabBytes }, (_, slab) =>
+    Buffer.from(memory, slab * slabBytes, slabBytes),
+  );
   const job = JOBS[task.kind](task);
   let hasFailed = false;
   port.on('message', (message) => {
@@ -45,12 +51,14 @@ const JOBS = { read: readJob, write: writeJob, encrypt: encryptJob, decrypt: dec
 /** Fills one slab after the other with the files' bytes, as many files as fit. */
 function readJob({ files }) {
   let at = 0;
+  /** Whether the disk was asked for what came before: then it is for what follows. */
+  let isCold = false;
   /** The file that is open. */
   let current;
 
   const begin = ({ path, sizeBytes, tailOffset }) => {
-    const fd = openSync(path, READ_FLAGS);
-    current = { fd, position: 0, end: 0, whole: createHash('sha256') };
+    const fd = openToRead(path, isCold && sizeBytes > SMALL_FILE_BYTES);
+    current = { fd, path, position: 0, end: 0, whole: createHash('sha256') };
     const found = fstatSync(fd);
     // One byte too many shows that it has grown as well as all of them.
     if (found.isFile()) current.end = Math.min(found.size, sizeBytes + 1);
@@ -60,7 +68,9 @@ function readJob({ files }) {
   const readInto = (free) => {
     const { fd, position, end, whole, tail } = current;
     const wanted = Math.min(free.length, end - position);
-    const bytesRead = wanted === 0 ? 0 : readSync(fd, free, 0, wanted, position);
+    const askedBefore = process.resourceUsage().fsRead;
+    const bytesRead = wanted === 0 ? 0 : Math.min(wanted, readBlocks(fd, free, wanted, position));
+    isCold ||= process.resourceUsage().fsRead > askedBefore;
     const bytes = free.subarray(0, bytesRead);
     whole.update(bytes);
     if (tail !== undefined) tail.hash.update(bytes.subarray(Math.max(0, tail.offset - position)));
@@ -68,6 +78,18 @@ function readJob({ files }) {
     // Shorter than a moment ago; whoever counts the bytes finds out.
     const isLast = bytesRead === 0 || current.position === end;
     return { sizeBytes: bytesRead, ...(isLast ? finish() : {}) };
+  };
+
+  /** Whole blocks, as a file that passes by the cache wants it; some file systems say only here that they know none of it. */
+  const readBlocks = (fd, free, wanted, position) => {
+    try {
+      return readSync(fd, free, 0, inWholeBlocks(wanted), position);
+    } catch (error) {
+      if (error.code !== 'EINVAL') throw error;
+      closeSync(fd);
+      current.fd = openSync(current.path, READ_FLAGS);
+      return readSync(current.fd, free, 0, wanted, position);
+    }
   };
 
   const finish = () => {
@@ -87,7 +109,7 @@ function readJob({ files }) {
       for (let filled = 0; at < files.length && filled < view.length; ) {
         if (current === undefined) begin(files[at]);
         const piece = readInto(view.subarray(filled));
-        filled += piece.sizeBytes;
+        filled += inWholeBlocks(piece.sizeBytes);
         pieces.push(piece);
       }
       return { slab, pieces };
@@ -99,47 +121,41 @@ function readJob({ files }) {
   };
 }
 
+/** Past the cache where it would not be found there: a study is read once, long after it came. */
+function openToRead(path, isUncached) {
+  if (!isUncached) return openSync(path, READ_FLAGS);
+  try {
+    return openSync(path, READ_FLAGS | DIRECT);
+  } catch (error) {
+    if (error.code !== 'EINVAL') throw error;
+    return openSync(path, READ_FLAGS);
+  }
+}
+
 /** Writes what the slabs hold into new files in `folder`. */
 function writeJob({ folder }) {
   const made = new Set();
-  /** The file that is open. */
-  let current;
 
-  const begin = (name) => {
+  const write = (name, bytes) => {
     const path = join(folder, name);
     const parent = dirname(path);
     if (!made.has(parent)) {
       mkdirSync(parent, { recursive: true, mode: 0o700 });
       made.add(parent);
     }
-    current = { fd: openSync(path, 'wx', 0o600), hash: createHash('sha256') };
-  };
-
-  const finish = () => {
-    const { fd, hash } = current;
-    current = undefined;
-    closeSync(fd);
-    return hash.digest('hex');
+    writeFileSync(path, bytes, { flag: 'wx', mode: 0o600 });
   };
 
   return {
-    run({ slab, pieces }, view) {
-      const hashes = [];
+    run({ slab, files }, view) {
       let offset = 0;
-      for (const { name, sizeBytes, isLast } of pieces) {
-        if (name !== undefined) begin(name);
-        const bytes = view.subarray(offset, offset + sizeBytes);
+      for (const { name, sizeBytes } of files) {
+        write(name, view.subarray(offset, offset + sizeBytes));
         offset += sizeBytes;
-        current.hash.update(bytes);
-        for (let written = 0; written < bytes.length; ) written += writeSync(current.fd, bytes, written);
-        if (isLast) hashes.push(finish());
       }
-      return { slab, hashes };
+      return { slab };
     },
-    close() {
-      if (current !== undefined) closeSync(current.fd);
-      current = undefined;
-    },
+    close() {},
   };
 }
 
@@ -153,10 +169,11 @@ function encryptJob({ key, iv, hashed }) {
         cipher.final();
         return { authTag: cipher.getAuthTag(), sha256: hash.digest('hex') };
       }
-      const bytes = view.subarray(0, sizeBytes);
-      if (hashed === 'tar') hash.update(bytes);
-      cipherInPlace(cipher, bytes);
-      if (hashed === 'ciphertext') hash.update(bytes);
+      for (const piece of inPieces(view.subarray(0, sizeBytes))) {
+        if (hashed === 'tar') hash.update(piece);
+        cipherInPlace(cipher, piece);
+        if (hashed === 'ciphertext') hash.update(piece);
+      }
       return { slab, sizeBytes };
     },
     close() {},
@@ -171,22 +188,25 @@ function decryptJob({ key, iv, authTag }) {
   return {
     run({ slab, sizeBytes }, view) {
       if (slab === undefined) return { isAuthentic: isAuthentic(decipher), sha256: hash.digest('hex') };
-      const bytes = view.subarray(0, sizeBytes);
-      hash.update(bytes);
-      cipherInPlace(decipher, bytes);
+      for (const piece of inPieces(view.subarray(0, sizeBytes))) {
+        hash.update(piece);
+        cipherInPlace(decipher, piece);
+      }
       return { slab, sizeBytes };
     },
     close() {},
   };
 }
 
-function cipherInPlace(cipher, bytes) {
-  for (let at = 0; at < bytes.length; at += CIPHER_BYTES) {
-    const piece = bytes.subarray(at, at + CIPHER_BYTES);
-    const changed = cipher.update(piece);
-    changed.copy(piece);
-    giveBack(changed);
-  }
+/** Small enough for the processor's cache. */
+function* inPieces(bytes) {
+  for (let at = 0; at < bytes.length; at += CIPHER_BYTES) yield bytes.subarray(at, at + CIPHER_BYTES);
+}
+
+function cipherInPlace(cipher, piece) {
+  const changed = cipher.update(piece);
+  changed.copy(piece);
+  giveBack(changed);
 }
 
 /** What goes to a closed port is gone at once; a collector would let tens of megabytes come together first. */

@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { GatewayError } from '../errors/gateway-error.js';
+import { borrowSlabs, type SlabPool } from './slab-pool.js';
 
 /** One file to be read. */
 export interface FileToRead {
@@ -37,12 +38,11 @@ export interface ReadPiece {
   readonly tailSha256?: string;
 }
 
-/** What is to be written: bytes of one file, behind those of the piece before. */
-export interface WritePiece {
-  /** With the first piece of a file: where it comes into being, below the folder. */
-  readonly name?: string;
+/** A small file to be written, whole. */
+export interface SmallFile {
+  /** Where it comes into being, below the folder. */
+  readonly name: string;
   readonly sizeBytes: number;
-  readonly isLast?: true;
 }
 
 /** To read: a slab that may be filled. Else a slab that is; of the cipher, without one, the end. */
@@ -51,7 +51,7 @@ export interface ThreadMessage {
   /** For the cipher. */
   readonly sizeBytes?: number;
   /** To be written, behind each other in the slab. */
-  readonly pieces?: readonly WritePiece[];
+  readonly files?: readonly SmallFile[];
 }
 
 export interface ThreadReply {
@@ -61,8 +61,6 @@ export interface ThreadReply {
   readonly sizeBytes?: number;
   /** Of reading; none when all files are through. */
   readonly pieces?: readonly ReadPiece[];
-  /** Of writing: SHA-256 of each file that the slab ended, lower hex. */
-  readonly hashes?: readonly string[];
   /** From the cipher, at the end. */
   readonly sha256?: string;
   readonly authTag?: Uint8Array;
@@ -70,8 +68,8 @@ export interface ThreadReply {
 }
 
 export interface ThreadJob {
-  /** Shared memory, 256 KiB each. */
-  readonly slabs: readonly Buffer[];
+  /** To be given back when the job has ended, and nobody else reads them any more. */
+  readonly pool: SlabPool;
   post(message: ThreadMessage): void;
   /** The next reply; one to each message, in their order. @throws what went wrong in the thread; FAULT when it died */
   reply(): Promise<ThreadReply>;
@@ -79,10 +77,18 @@ export interface ThreadJob {
   end(): Promise<void>;
 }
 
-/** Large enough that a message costs nothing, small enough for the processor's cache. */
-export const SLAB_BYTES = 256 * 1024;
+/** By job: large enough that a message, a read or a write costs nothing, small enough for the processor's cache. */
+export const SLAB_BYTES = {
+  read: 256 * 1024,
+  encrypt: 256 * 1024,
+  decrypt: 1024 * 1024,
+  write: 256 * 1024,
+} as const satisfies Record<ThreadTask['kind'], number>;
 /** One on either side, and some to wait in between. */
 const SLABS = 6;
+
+/** Next to nothing is made in a thread; more room for it would be taken all the same. */
+const YOUNG_MB = 2;
 
 /** Told of the thread's death. */
 type Mourner = (cause: Error) => void;
@@ -100,7 +106,8 @@ export const HAS_SECOND_PROCESSOR = availableParallelism() > 1;
 export function startThreadJob(task: ThreadTask): ThreadJob {
   const { worker, mourners } = threadFor(task);
   const { port1: port, port2 } = new MessageChannel();
-  const memory = Array.from({ length: SLABS }, () => new SharedArrayBuffer(SLAB_BYTES));
+  const slabBytes = SLAB_BYTES[task.kind];
+  const pool = borrowSlabs(SLABS, slabBytes);
   const replies: (ThreadReply | Error)[] = [];
   let wake = (): void => undefined;
   let isOver = false;
@@ -125,10 +132,10 @@ export function startThreadJob(task: ThreadTask): ThreadJob {
   port.on('message', (message: ThreadReply | { readonly error: ThreadError }) =>
     take('error' in message ? asError(message.error) : message),
   );
-  worker.postMessage({ task, slabs: memory, port: port2 }, [port2]);
+  worker.postMessage({ task, memory: pool.memory, slabBytes, port: port2 }, [port2]);
 
   return {
-    slabs: memory.map((slab) => Buffer.from(slab)),
+    pool,
     post: (message) => port.postMessage(message),
     async reply() {
       for (;;) {
@@ -159,6 +166,7 @@ function threadFor({ kind }: ThreadTask): Thread {
   const worker = new Worker(new URL('./payload-thread.mjs', import.meta.url), {
     env: {},
     execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     // Node 20 overlooks what is opened synchronously, and warns when it is closed.
     trackUnmanagedFds: false,
   });

@@ -2,6 +2,7 @@
  * A payload's stored files, read and hashed by the other thread ahead of their turn. They are opened in the order in
  * which they were given; what is not stored stands between them and is read by its owner.
  */
+import { inWholeBlocks } from '../disk/uncached.mjs';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { HashedFile, PayloadFile, StoredFile } from './payload-files.js';
 import { HAS_SECOND_PROCESSOR, type ReadPiece, startThreadJob, type ThreadJob } from './payload-thread.js';
@@ -30,7 +31,10 @@ export function readAhead(files: readonly PayloadFile[]): ReadAhead {
   });
   return {
     files: files.map((file) => (isStored(file) ? hashedFile(file, pieces) : file)),
-    end: async () => job?.end(),
+    end: async () => {
+      await job?.end();
+      job?.pool.giveBack();
+    },
   };
 }
 
@@ -43,7 +47,7 @@ function startReading(stored: readonly Stored[]): ThreadJob {
       ...(proof === undefined || proof.offset === 0 ? {} : { tailOffset: proof.offset }),
     })),
   });
-  job.slabs.forEach((_, slab) => {
+  job.pool.slabs.forEach((_, slab) => {
     job.post({ slab });
   });
   return job;
@@ -92,12 +96,12 @@ async function* readPieces(start: () => ThreadJob): AsyncGenerator<Piece, void, 
   const job = start();
   for (;;) {
     const { slab = 0, pieces = [] } = await job.reply();
-    const view = job.slabs[slab];
+    const view = job.pool.slabs[slab];
     if (view === undefined || pieces.length === 0) return;
     let offset = 0;
     for (const piece of pieces) {
       yield { ...piece, bytes: view.subarray(offset, offset + piece.sizeBytes) };
-      offset += piece.sizeBytes;
+      offset += inWholeBlocks(piece.sizeBytes);
     }
     job.post({ slab });
   }

@@ -23,7 +23,7 @@ import type { Uid } from '../domain/uid.js';
 import { instancesKeptAside, studiesWith } from '../spool/find-instances.js';
 import { readInstanceMeta } from '../spool/instance-file.js';
 import type { CommitmentParts } from './commitment-parts.js';
-import { INSTANCES_DOCUMENT } from './complete-study.js';
+import { INSTANCES_DOCUMENT } from './frozen-content.js';
 
 /** As long as a receipt is waited for. */
 export const DELIVERY_PATIENCE_MS = 14 * 86_400_000;
@@ -78,6 +78,8 @@ async function judgeInstances(
 ): Promise<Verdicts> {
   const verdicts: Verdicts = new Map();
   const wanted = new Set(references.map(({ sopInstanceUid }) => sopInstanceUid));
+  // Their files are looked at.
+  await parts.studies.settled();
   // Mostly what came a moment ago: it is in memory, and no folder need be read.
   for (const study of parts.studies.gathering()) {
     if (wanted.size === 0) break;

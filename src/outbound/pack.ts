@@ -10,8 +10,8 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type { JmixMetadata } from '../jmix/metadata.js';
 import { classifyDiskError, isErrno, writeFileDurably } from '../spool/atomic.js';
 import { fileSize } from '../spool/instance-file.js';
-import { readFrozenContent } from './complete-study.js';
 import { describeStudy } from './describe-study.js';
+import { type FrozenContent, readFrozenContent } from './frozen-content.js';
 import { PAIRING_TEST_METADATA } from './pairing-test.js';
 import { dueDelivery, type OutboundParts } from './parts.js';
 
@@ -43,7 +43,22 @@ export async function writeDraft(
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<Draft> {
-  const { instances, attachments } = await readFrozenContent(parts, delivery.id);
+  const draft = await makeDraft(parts, delivery, await readFrozenContent(parts, delivery.id), signal);
+  try {
+    await writeFileDurably(parts.layout.draft(delivery.id), JSON.stringify(draft));
+  } catch (error) {
+    throw classifyDiskError(error);
+  }
+  return draft;
+}
+
+/** Looks at every file, and describes them. @throws SPOOL_CORRUPT when one is gone or has another size */
+export async function makeDraft(
+  parts: Pick<OutboundParts, 'layout'>,
+  delivery: Delivery,
+  { instances, attachments }: FrozenContent,
+  signal: AbortSignal,
+): Promise<Draft> {
   const pathOf = (instance: Instance) => parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
   for (const instance of instances) {
     signal.throwIfAborted();
@@ -60,17 +75,11 @@ export async function writeDraft(
       ? PAIRING_TEST_METADATA
       : await describeStudy(delivery.studyInstanceUid, instances, pathOf);
   const report = attachments.find(({ kind }) => kind === 'report');
-  const draft: Draft = {
+  return {
     metadata: report === undefined ? metadata : { ...metadata, report: { file: report.name } },
     instances,
     attachments,
   };
-  try {
-    await writeFileDurably(parts.layout.draft(delivery.id), JSON.stringify(draft));
-  } catch (error) {
-    throw classifyDiskError(error);
-  }
-  return draft;
 }
 
 /** 0 when there is no such file. */

@@ -11,7 +11,7 @@ import type { JmixMetadata } from '../jmix/metadata.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import { studyKey } from '../spool/layout.js';
-import { openDelivery } from './complete-study.js';
+import { openDelivery } from './open-delivery.js';
 import type { OutboundParts } from './parts.js';
 
 /** JMIX has no envelope without a patient; here there is none. */

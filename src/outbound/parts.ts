@@ -5,6 +5,7 @@ import type { Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Exchange } from '../domain/exchange.js';
 import type { Peer } from '../domain/peer.js';
+import type { Route } from '../domain/route.js';
 import type { Site } from '../domain/site.js';
 import type { DirectoryAttestation } from '../jmix/assertion.js';
 import type { Log } from '../observe/log.js';
@@ -12,6 +13,7 @@ import type { Openpgp } from '../openpgp/openpgp.js';
 import type { Stage } from '../queue/jobs.js';
 import type { Layout } from '../spool/layout.js';
 import type { RecordStore } from '../spool/record-store.js';
+import type { StudyStore } from '../spool/study-store.js';
 import type { Lines } from '../transport/lines.js';
 import type { KeyNews } from '../trust/peer-news.js';
 import type { SiteKeys } from '../trust/site-keys.js';
@@ -40,6 +42,14 @@ export interface OutboundParts {
   hurry(stage: OutboundStage, id: EnvelopeId): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** And what a study is completed with. */
+export interface FreezeParts extends OutboundParts {
+  readonly studies: StudyStore;
+  readonly routes: readonly Route[];
+  /** Brings in what other processes have changed: keys that were rotated, peers that were paired. */
+  refresh(): Promise<void>;
 }
 
 /** The delivery, if this very step is what it waits for; undefined when it was done, parked or overtaken meanwhile. */

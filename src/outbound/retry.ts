@@ -7,7 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { advanceDelivery, type Delivery, deliveryState, nextDeliveryStage } from '../domain/delivery.js';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
-import { openDelivery, readFrozenContent } from './complete-study.js';
+import { readFrozenContent } from './frozen-content.js';
+import { openDelivery } from './open-delivery.js';
 import type { OutboundParts } from './parts.js';
 import { withdraw } from './withdraw.js';
 

@@ -15,7 +15,7 @@ import type { Recipient } from '../jmix/recipients.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
 import { placeFolder } from '../spool/envelope-store.js';
-import { fileSize, readBuffer, readBytesFrom, readInstanceMeta } from '../spool/instance-file.js';
+import { fileSize, readBuffer, readBytesFrom } from '../spool/instance-file.js';
 import { type CommitFolder, sealToFolder } from '../spool/sealed-envelope.js';
 import type { Draft } from './pack.js';
 import { pairingTestFile } from './pairing-test.js';
@@ -25,6 +25,7 @@ import { sealForOpenpgp } from './seal-openpgp.js';
 /**
  * @param id of the envelope
  * @param peers at least one, all of the same dialect
+ * @param commit gives the sealed folder its name, once and for ever
  * @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when a peer has no encryption key, PEER_BUSY when
  *   the directory may still tell it, and what sealing throws
  */
@@ -35,6 +36,7 @@ export async function sealStudy(
   delivery: Delivery,
   draft: Draft,
   signal: AbortSignal,
+  commit: CommitFolder = (_layout, from, to) => placeFolder(from, to),
 ): Promise<void> {
   const files: PayloadFile[] = [];
   // Sealing is done with each piece before it asks for the next; gpg may keep what it was given.
@@ -66,7 +68,6 @@ export async function sealStudy(
     ...(attestation === undefined ? {} : { attestation }),
     signal,
   };
-  const commit: CommitFolder = (_layout, from, to) => placeFolder(from, to);
   const [peer] = peers;
   // Such a peer shares no envelope.
   if (peer?.seal === 'openpgp') return sealForOpenpgp(parts, peer, contents, commit);
@@ -101,13 +102,16 @@ async function instanceFile(
   instance: Instance,
   into: Buffer | undefined,
 ): Promise<PayloadFile> {
-  const { meta, dataSetBytes } = await readInstanceMeta(path);
-  if (dataSetBytes !== instance.dataSetBytes) throw corrupt('instance');
+  const { dataSetBytes, sha256 } = instance;
+  const sizeBytes = await fileSize(path);
+  // In front of the data set stands the Part 10 header. One of another length would show in the hash.
+  const offset = sizeBytes - dataSetBytes;
+  if (offset <= 0) throw corrupt('instance');
   return {
     name: `dicom/${instance.sopInstanceUid}.dcm`,
-    sizeBytes: meta.dataSetOffset + dataSetBytes,
-    open: () => proved(path, meta.dataSetOffset, instance.sha256, 'instance', into),
-    stored: { path, proof: { offset: meta.dataSetOffset, sha256: instance.sha256 } },
+    sizeBytes,
+    open: () => proved(path, offset, sha256, 'instance', into),
+    stored: { path, proof: { offset, sha256 } },
   };
 }
 

@@ -5,14 +5,12 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { alignedMemory, inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
+import { inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
+import { borrowSlabs } from '../jmix/slab-pool.js';
 
 const PIECE_BYTES = 256 * 1024;
 /** One is filled; the others are written, and looked at. */
 const PIECES = 4;
-
-/** Memory of files that are written whole; it is kept for the next. */
-const idle: SharedArrayBuffer[] = [];
 
 /**
  * Writes `body` to a new file with mode 0600. What was written when this throws is worthless.
@@ -26,61 +24,56 @@ export async function writeArriving(
 ): Promise<void> {
   const flag = uncachedFlag(dirname(path));
   const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | flag, 0o600);
-  const memory = idle.pop() ?? alignedMemory(PIECES * PIECE_BYTES);
-  const pieces: Buffer[] = Array.from({ length: PIECES }, (_, index) =>
-    Buffer.from(memory, index * PIECE_BYTES, PIECE_BYTES),
-  );
-  /** Those that are still being written or looked at, the one first that has been so for longest. */
-  const busy: Promise<Buffer>[] = [];
-  let free = pieces.shift();
+  const { slabs, take, give, fail, giveBack } = borrowSlabs(PIECES, PIECE_BYTES);
+  const busy = new Set<Promise<void>>();
+  let slab: number | undefined;
   let filled = 0;
   let position = 0;
 
-  const send = async (piece: Buffer): Promise<void> => {
-    const writing = writeAt(handle, piece, flag === 0 ? filled : padded(piece, filled), position);
-    const sent = Promise.all([writing, show(piece.subarray(0, filled))]).then(() => piece);
-    // Its failure is told to whoever waits for the piece.
-    sent.catch(() => undefined);
-    busy.push(sent);
-    position += filled;
+  const send = (): void => {
+    const piece = slab === undefined ? undefined : slabs[slab];
+    if (slab === undefined || piece === undefined) return;
+    const [used, sizeBytes] = [slab, filled];
+    const whole = flag === 0 ? sizeBytes : inWholeBlocks(sizeBytes);
+    // What is behind the last byte is cut off in the end.
+    piece.fill(0, sizeBytes, whole);
+    const sent = Promise.all([
+      writeAt(handle, piece.subarray(0, whole), position),
+      show(piece.subarray(0, sizeBytes)),
+    ])
+      .then(() => give(used), fail)
+      .finally(() => busy.delete(sent));
+    busy.add(sent);
+    position += sizeBytes;
+    slab = undefined;
     filled = 0;
-    free = pieces.shift() ?? (await busy.shift());
   };
 
   try {
     for await (const chunk of body) {
-      for (let at = 0; at < chunk.length && free !== undefined; ) {
-        const copied = chunk.copy(free, filled, at);
-        at += copied;
+      for (let from = 0; from < chunk.length; ) {
+        slab ??= await take();
+        const copied = chunk.copy(slabs[slab] ?? chunk, filled, from);
+        from += copied;
         filled += copied;
-        if (filled === PIECE_BYTES) await send(free);
+        if (filled === PIECE_BYTES) send();
       }
     }
-    if (filled > 0 && free !== undefined) await send(free);
+    send();
     await Promise.all(busy);
+    // Hears of what failed last.
+    give(await take());
     if (flag !== 0) await handle.truncate(position);
   } finally {
-    await Promise.allSettled(busy);
+    await Promise.all(busy);
     await handle.close();
-    idle.push(memory);
+    giveBack();
   }
 }
 
-/** The bytes of the blocks that these fill; what is behind them is cut off in the end. */
-function padded(piece: Buffer, sizeBytes: number): number {
-  const whole = inWholeBlocks(sizeBytes);
-  piece.fill(0, sizeBytes, whole);
-  return whole;
-}
-
-async function writeAt(
-  handle: FileHandle,
-  piece: Buffer,
-  sizeBytes: number,
-  position: number,
-): Promise<void> {
-  for (let written = 0; written < sizeBytes; ) {
-    const { bytesWritten } = await handle.write(piece, written, sizeBytes - written, position + written);
-    written += bytesWritten;
+async function writeAt(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
   }
 }

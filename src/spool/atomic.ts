@@ -8,6 +8,7 @@ import { link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
 import { groupSync } from './group-sync.js';
+import { syncFileSystem } from './sync-file-system.js';
 
 /** Errno values by which a disk says: no more. */
 const DISK_FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -137,12 +138,20 @@ async function writeTemporary(path: string, bytes: Buffer | string, mode: number
 
 /** Files that are synced at once: file systems with a journal write it once for all who wait. */
 const SYNCS_AT_ONCE = 8;
+/** From so many entries on, the whole file system is sooner synced than each of them. */
+const MANY_ENTRIES = 1000;
 
 /** Makes the files of a folder, and of the folders in it, durable: contents first, then entries. */
 export async function syncTree(path: string): Promise<void> {
+  const names = await readdir(path, { recursive: true });
+  if (names.length >= MANY_ENTRIES && (await syncFileSystem(path))) return;
+  await syncEach(path);
+}
+
+async function syncEach(path: string): Promise<void> {
   const entries = await readdir(path, { withFileTypes: true });
   for (const folder of entries.filter((entry) => entry.isDirectory()))
-    await syncTree(join(path, folder.name));
+    await syncEach(join(path, folder.name));
   const files = entries.filter((entry) => !entry.isDirectory()).values();
   const syncing = async (): Promise<void> => {
     for (const { name } of files) await fsyncFile(join(path, name));

@@ -3,7 +3,6 @@
  * that shall learn only whom to pass them on to. A run that is repeated draws new keys and replaces the folder.
  */
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -12,13 +11,12 @@ import { DIALECT_OF } from '../jmix/dialect.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { envelopeArchiveSize, openEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.js';
+import { createFileSink } from '../jmix/file-sink.js';
 import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import type { SignedEnvelope } from '../jmix/signed-manifest.js';
 import { classifyDiskError, isErrno } from './atomic.js';
 import { openScratchFolder, promoteFolder } from './envelope-store.js';
 import type { Layout } from './layout.js';
-
-const PAYLOAD_CHUNK_BYTES = 1 << 20;
 
 /**
  * Seals to `sealed/<id>.JMIX`; commit point: the rename.
@@ -52,12 +50,7 @@ export async function growSealedFolder<T extends SignedEnvelope>(
 ): Promise<T> {
   const folder = await openScratchFolder(layout, 'seal');
   try {
-    const payloadSink = createWriteStream(join(folder, payloadName), {
-      flags: 'wx',
-      mode: 0o600,
-      highWaterMark: PAYLOAD_CHUNK_BYTES,
-    });
-    const sealed = await fill(payloadSink);
+    const sealed = await fill(createFileSink(join(folder, payloadName)));
     await writeFile(join(folder, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
     await writeFile(join(folder, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
     await writeFile(join(folder, AUDIT_FILE), sealed.audit, { mode: 0o600 });

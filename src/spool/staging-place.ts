@@ -38,8 +38,8 @@ export interface StagingPlace {
 
 /** Each write beyond the end of a file has its price. */
 const FILE_PIECE_BYTES = 512 * 1024;
-/** Room in the log is there already: so that little is left to be written when the last byte comes. */
-const LOG_PIECE_BYTES = 128 * 1024;
+/** Room in the log is there already; most of an instance is written while the rest of it comes. */
+const LOG_PIECE_BYTES = 384 * 1024;
 
 /** @param file new and empty */
 export function placeInFile(file: NewFile): StagingPlace {

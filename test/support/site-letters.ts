@@ -9,7 +9,7 @@ import type { Reception } from '../../src/domain/reception.js';
 import { GatewayError } from '../../src/errors/gateway-error.js';
 import { RECEIPT_DOCUMENTS } from '../../src/inbound/confirm.js';
 import { mailReceipt } from '../../src/inbound/mail-receipt.js';
-import { readFrozenList } from '../../src/outbound/complete-study.js';
+import { readFrozenList } from '../../src/outbound/frozen-content.js';
 import type { Outbox } from '../../src/transport/transport.js';
 import { type Receipt, signReceipt } from '../../src/trust/receipt.js';
 import type { TestSite } from './site-parts.js';

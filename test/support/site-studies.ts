@@ -46,12 +46,23 @@ export async function completeFor(
   return completeStudy({ ...outbound, routes }, study, 'requested');
 }
 
-/** A synthetic study of two instances, taken in; its key. */
-export async function gatherStudy(outbound: CompletionParts): Promise<string> {
+type StudyWish = 'slices' | 'rows' | 'seed' | 'skip';
+
+/** A synthetic study, taken in; its key. Another seed is another study; what is skipped may have come before. */
+export async function gatherStudy(
+  outbound: CompletionParts,
+  { slices = 2, rows = 16, seed = 1, skip = 0 }: Partial<Readonly<Record<StudyWish, number>>> = {},
+): Promise<string> {
   const { layout, clock, log, studies } = outbound;
   const out = join(layout.dataDir, '..', 'files');
-  const made = await makeStudy({ kind: 'ct', out, slices: 2, rows: 16 });
-  const intake = createIntake({ studies, clock, log, feeding: createFeeding(), arrived: () => undefined });
+  const made = await makeStudy({ kind: 'ct', out, slices, rows, seed });
+  const intake = createIntake({
+    studies,
+    clock,
+    log,
+    feeding: createFeeding(),
+    arrived: (key) => outbound.sealedAhead?.arrived(key),
+  });
   const association = {
     id: 'modality',
     callingAe: 'MODALITY',
@@ -59,7 +70,7 @@ export async function gatherStudy(outbound: CompletionParts): Promise<string> {
     remoteAddress: '127.0.0.1',
     openedAtMs: clock.now(),
   };
-  for (const { path, ...instance } of made) {
+  for (const { path, ...instance } of made.slice(skip)) {
     const file = await readFile(path);
     const session = await intake.begin({ ...instance, association });
     await session.write(file.subarray(parseFileMeta(file)?.dataSetOffset));

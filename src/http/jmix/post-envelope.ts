@@ -3,10 +3,9 @@
  * asked for before the head has passed (RFC 9110 §10.1.1).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Transform, type TransformCallback } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { RequestHandler } from 'express';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
+import { gatheredBody } from '../gathered-body.js';
 import type { ArchiveMediaType, PeerApi, PeerLocals } from '../ports.js';
 import { askForBody } from '../request-body.js';
 
@@ -38,9 +37,7 @@ export function postEnvelope(
     });
     askForBody(request, response);
     request.once('end', () => response.socket?.setTimeout(COMMIT_TIMEOUT_MS));
-    const body = limitTo(maxBytes);
-    // A failure reaches the receiver through the body, and is answered there.
-    pipeline(request, body).catch(() => undefined);
+    const body = gatheredBody(request, maxBytes, () => tooLarge(maxBytes));
     const { id, created } = await api
       .receive({ peerId, body, mediaType, signal: gone.signal })
       .catch((error: unknown) => {
@@ -80,18 +77,6 @@ function mediaTypeOf(request: IncomingMessage, response: ServerResponse): Archiv
 function assertFits(request: IncomingMessage, maxBytes: number): void {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > maxBytes) throw tooLarge(maxBytes);
-}
-
-function limitTo(maxBytes: number): Transform {
-  let bytes = 0;
-  return new Transform({
-    highWaterMark: 1024 * 1024,
-    transform(chunk: Buffer, _encoding, done: TransformCallback) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) done(tooLarge(maxBytes));
-      else done(null, chunk);
-    },
-  });
 }
 
 function tooLarge(maxBytes: number): GatewayError {

@@ -43,7 +43,10 @@ async function storedFile(index: number, bytes: Buffer): Promise<PayloadFile & {
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Of every size at which a piece, a slab or a file might end. */
-const SIZES = [0, 1, 99, 100, 101, 511, 512, 262_143, 262_144, 262_145, 1_000_000];
+const SIZES = [
+  ...[0, 1, 99, 100, 101, 511, 512, 4095, 4096, 4097, 65_536, 65_537, 262_143, 262_144, 262_145],
+  ...[1_000_000, 1_048_576, 1_048_577, 3_000_001],
+];
 
 describe.runIf(HAS_SECOND_PROCESSOR)('stored files, sealed and opened beside the first thread', () => {
   let contents: Buffer[];

@@ -116,9 +116,9 @@ it.each([
   ['nothing', []],
   ['a few bytes', [10]],
   ['exactly one block', [4096 - 4]],
-  ['exactly one piece', [128 * 1024 - 4]],
+  ['exactly one piece', [384 * 1024 - 4]],
   ['many small chunks', Array<number>(500).fill(777)],
-  ['several pieces', [300_000, 300_000, 1]],
+  ['several pieces', [400_000, 400_000, 1]],
   ['as much as the log takes', [4 * MIB - 4]],
   ['more than the log takes', [3_000_000, 3_000_000, 1]],
 ])('a data set of %s is the same in its file, from the log and after a crash', async (_title, sizes) => {
@@ -135,11 +135,11 @@ it.each([
 });
 
 it('what came one between the other comes apart again', async () => {
-  const [first, second] = await Promise.all([stage(bytesOf(600_000, 1)), stage(bytesOf(600_000, 2))]);
+  const [first, second] = await Promise.all([stage(bytesOf(900_000, 1)), stage(bytesOf(900_000, 2))]);
   await Promise.all([place(first, '1.1'), place(second, '1.2')]);
   await log.settled();
-  expect((await readFile(pathOf('1.1'))).subarray(4).equals(bytesOf(600_000, 1))).toBe(true);
-  expect((await readFile(pathOf('1.2'))).subarray(4).equals(bytesOf(600_000, 2))).toBe(true);
+  expect((await readFile(pathOf('1.1'))).subarray(4).equals(bytesOf(900_000, 1))).toBe(true);
+  expect((await readFile(pathOf('1.2'))).subarray(4).equals(bytesOf(900_000, 2))).toBe(true);
 });
 
 it('files are made by themselves when nothing comes any more', async () => {
@@ -173,8 +173,8 @@ it('a start that can make no files leaves the log as it is, and the next one mak
 
 it('an instance that was not committed leaves nothing, nor does one whose association ended', async () => {
   await withoutFiles();
-  const half = await stage(bytesOf(600_000, 1));
-  const gone = await stage(bytesOf(600_000, 2));
+  const half = await stage(bytesOf(900_000, 1));
+  const gone = await stage(bytesOf(900_000, 2));
   await gone.discard();
   await store('1.3', bytesOf(100, 3));
   const after = await crash();
@@ -194,7 +194,7 @@ it('a name that is taken keeps its bytes, before and after a crash', async () =>
 
 it('what an instance that was torn by a power cut has left is told, and the others get their files', async () => {
   await withoutFiles();
-  await store('1.1', bytesOf(600_000, 1));
+  await store('1.1', bytesOf(900_000, 1));
   await store('1.2', bytesOf(100, 2));
   const after = await crash();
   // In the data of the first record.

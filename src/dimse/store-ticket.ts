@@ -1,0 +1,16 @@
+/** A C-STORE on an association that we open: before it goes out, and while it is under way. */
+import type { OutgoingMessage } from './pdata-writer.js';
+
+/** It can go out. */
+export interface StoreDraft {
+  readonly messageId: number;
+  readonly message: OutgoingMessage;
+}
+
+/** It is under way. Both end in the association's failure when it is lost. */
+export interface StoreTicket {
+  /** Resolves when all of it has gone out; rejects with SPOOL_CORRUPT when the source fails, which aborts the association. */
+  readonly sent: Promise<void>;
+  /** The final status, and the SHA-256 of the data set as it went out. */
+  readonly answered: Promise<{ readonly status: number; readonly sha256: string }>;
+}

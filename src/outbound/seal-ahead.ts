@@ -1,0 +1,201 @@
+/**
+ * Envelopes of studies that have been quiet for a while, sealed ahead of their freeze, so that they are ready when the
+ * quiet time is over. Until then they lie in scratch under no name: nothing of them is sent, and no record knows them.
+ * The freeze takes one that holds exactly what it holds, for the same receivers; all others are thrown away, by a crash
+ * too (the next start wipes scratch). Whoever brings instances goes first: while any arrive, nothing is sealed ahead, and
+ * what was begun is given up. One at a time; once for each time that a study falls quiet, and each time it must have been
+ * quiet for longer, so that one that comes by and by is not sealed again and again.
+ */
+import { rm } from 'node:fs/promises';
+import { advanceDelivery, type Delivery } from '../domain/delivery.js';
+import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Study } from '../domain/study.js';
+import { syncTree } from '../spool/atomic.js';
+import { placeFolder } from '../spool/envelope-store.js';
+import { readSealedFolder } from '../spool/sealed-folder.js';
+import { makeDraft } from './pack.js';
+import type { FreezeParts, OutboundParts } from './parts.js';
+import { contentOf, type FreezePlan, newDelivery, planFreeze } from './plan-freeze.js';
+import { keepSealed } from './seal-shared.js';
+import { sealStudy } from './seal-study.js';
+
+/** What was sealed for one freeze. */
+export interface Ahead {
+  /** With the ids of the envelopes that were sealed. */
+  readonly plan: Omit<FreezePlan, 'basis'>;
+  /** To be called when the freeze stands: gives the envelopes their names, as soon as they are sealed. Never throws. */
+  place(): Promise<void>;
+  /** To be called instead, when it does not. */
+  discard(): void;
+}
+
+export interface SealedAhead {
+  /**
+   * Seals what has gathered of a study, in the background, if it is worth it.
+   * @param quiet how much of its quiet time is over, 0 to 1
+   */
+  begin(study: Study, quiet: number): void;
+  /** Something of this study has arrived. */
+  arrived(studyKey: string): void;
+  /** For a freeze of this basis; what was sealed of another is thrown away. */
+  take(studyKey: string, basis: string): Ahead | undefined;
+  /** Throws away what nobody took. */
+  close(): Promise<void>;
+}
+
+/** The first try comes when so much of the quiet time is over, each further one when as much more is. */
+const QUIET_SHARE = 1 / 4;
+/** Instances that arrive follow each other more closely. */
+const ARRIVALS_END_MS = 200;
+
+interface Candidate {
+  readonly plan: FreezePlan;
+  readonly abort: AbortController;
+  /** Where each envelope lies; never fails. */
+  readonly sealing: Promise<ReadonlyMap<EnvelopeId, string>>;
+}
+
+export function createSealedAhead(parts: FreezeParts): SealedAhead {
+  const candidates = new Map<string, Candidate>();
+  /** By study, how often it was tried, and when its last instance had come the last time. */
+  const tried = new Map<string, { readonly times: number; readonly lastAtMs: number }>();
+  let lastArrivalMs = 0;
+  /** The study that is being sealed. */
+  let running: string | undefined;
+  let isClosed = false;
+  const discarding = new Set<Promise<void>>();
+
+  const discard = (key: string): void => {
+    const candidate = candidates.get(key);
+    candidates.delete(key);
+    if (candidate !== undefined) discardCandidate(candidate);
+  };
+  const discardCandidate = (candidate: Candidate): void => {
+    candidate.abort.abort();
+    const discarded = candidate.sealing.then(removeAll).finally(() => discarding.delete(discarded));
+    discarding.add(discarded);
+  };
+
+  const start = async (study: Study): Promise<void> => {
+    const { key, gathering } = study;
+    const [{ lastAtMs }, arrivalMs] = [gathering, lastArrivalMs];
+    await parts.refresh();
+    // It may have been completed, or gone on, meanwhile.
+    const isDue = tried.has(key) && study.gathering.lastAtMs === lastAtMs && lastArrivalMs === arrivalMs;
+    const plan = isDue ? planOf(parts, study) : undefined;
+    if (plan === undefined || isClosed) return;
+    const abort = new AbortController();
+    const candidate = { plan, abort, sealing: sealPlan(parts, study, plan, abort.signal) };
+    candidates.set(key, candidate);
+    await candidate.sealing;
+  };
+
+  return {
+    begin(study, quiet) {
+      const { key, gathering } = study;
+      const { times = 0, lastAtMs } = tried.get(key) ?? {};
+      if (running !== undefined || lastAtMs === gathering.lastAtMs || quiet < (times + 1) * QUIET_SHARE)
+        return;
+      if (parts.clock.now() - lastArrivalMs < ARRIVALS_END_MS) return;
+      tried.set(key, { times: times + 1, lastAtMs: gathering.lastAtMs });
+      discard(key);
+      running = key;
+      void start(study)
+        // Sealing says why, when it comes to it.
+        .catch(() => undefined)
+        .finally(() => {
+          running = undefined;
+        });
+    },
+    arrived(key) {
+      lastArrivalMs = parts.clock.now();
+      discard(key);
+      if (running !== undefined) discard(running);
+    },
+    take(key, basis) {
+      tried.delete(key);
+      const candidate = candidates.get(key);
+      if (candidate?.plan.basis !== basis) discard(key);
+      // Out of reach from now on: it is no guess any more.
+      if (!candidates.delete(key) || candidate === undefined) return undefined;
+      const { basis: _basis, ...plan } = candidate.plan;
+      return {
+        plan,
+        discard: () => discardCandidate(candidate),
+        async place() {
+          for (const [id, folder] of await candidate.sealing) {
+            await placeFolder(folder, parts.layout.sealedEnvelope(id)).catch((error: unknown) => {
+              // Then it is sealed like any other.
+              parts.log.warn({ event: 'envelope.ahead_lost', envelope: id, reason: String(error) });
+            });
+          }
+        },
+      };
+    },
+    async close() {
+      isClosed = true;
+      for (const key of [...candidates.keys()]) discard(key);
+      await Promise.all(discarding);
+    },
+  };
+}
+
+/** A delivery whose envelope was sealed ahead of its record. What its envelope needs besides, seal gives it. */
+export async function withEnvelopeAhead(parts: OutboundParts, delivery: Delivery): Promise<Delivery> {
+  const { id, shared, peerId } = delivery;
+  if (parts.hubTo(peerId) !== undefined) return delivery;
+  const envelopeId = shared?.id ?? id;
+  const envelope = await readSealedFolder(parts.layout, envelopeId);
+  if (envelope?.receiverIds.includes(peerId) !== true) return delivery;
+  const sealed = await keepSealed(parts, delivery, envelopeId, envelope);
+  const packed = advanceDelivery(delivery, { type: 'packed' }, parts.clock.now());
+  return advanceDelivery(packed, { type: 'sealed', sealed }, parts.clock.now());
+}
+
+/** Undefined where nothing can be planned: completing it says why. */
+function planOf(parts: FreezeParts, study: Study): FreezePlan | undefined {
+  try {
+    return planFreeze(parts, study);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Each envelope of a plan, sealed into scratch. Without those that cannot be sealed: seal will say why. */
+async function sealPlan(
+  parts: FreezeParts,
+  study: Study,
+  plan: FreezePlan,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<EnvelopeId, string>> {
+  const sealed = new Map<EnvelopeId, string>();
+  const freeze = { ...plan, frozenAtMs: parts.clock.now(), reason: 'quiet' } as const;
+  try {
+    const content = contentOf(study, plan);
+    // Their files are read.
+    await parts.studies.settled();
+    for (const planned of plan.deliveries) {
+      const delivery = newDelivery(study, freeze, planned, content);
+      const id = delivery.shared?.id ?? delivery.id;
+      if (sealed.has(id)) continue;
+      const peerIds = delivery.shared?.members.map((member) => member.peerId) ?? [delivery.peerId];
+      const peers = peerIds.flatMap((peerId) => parts.peers.get(peerId) ?? []);
+      if (peers.length === 0 || peers.some(({ seal }) => seal === 'openpgp')) continue;
+      const draft = await makeDraft(parts, delivery, content, signal);
+      await sealStudy(parts, id, peers, delivery, draft, signal, async (_layout, from) => {
+        await syncTree(from);
+        sealed.set(id, from);
+      });
+      parts.log.debug({ event: 'envelope.sealed_ahead', study: study.key, envelope: id });
+    }
+  } catch (error) {
+    if (!signal.aborted)
+      parts.log.debug({ event: 'envelope.not_sealed_ahead', study: study.key, reason: String(error) });
+  }
+  return sealed;
+}
+
+async function removeAll(envelopes: ReadonlyMap<EnvelopeId, string>): Promise<void> {
+  for (const folder of envelopes.values())
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+}
