@@ -644,7 +644,12 @@ const retention = z
 const workers = z
   .strictObject({
     processes: z.int().min(0).max(64).default(1).describe('worker processes that `up` starts'),
-    sandbox: z.boolean().default(true).describe('open and seal envelopes in processes of their own'),
+    sandbox: z
+      .boolean()
+      .default(true)
+      .describe(
+        'open and seal envelopes in processes of their own; all but what is sealed or opened ahead of time, by the gateway',
+      ),
   })
   .prefault({})
   .describe('the processes that pack, seal, ship, open and deliver');

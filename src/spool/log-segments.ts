@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fdatasync, fstat, open, write } from 'node:fs';
-import { statfs, unlink } from 'node:fs/promises';
+import { readdir, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { alignedMemory, BLOCK_BYTES, uncachedFlag } from '../disk/uncached.mjs';
@@ -79,6 +79,9 @@ export function createLogSegments(folder: string, count: number): LogSegments {
   };
 
   const addSegments = async (): Promise<void> => {
+    // There were more once.
+    for (const name of await readdir(folder))
+      if (Number.parseInt(name, 10) >= count) await unlink(join(folder, name));
     for (let index = 0; index < count && !isClosed; index += 1) {
       const file = await makeSegment(folder, index, () => isClosed);
       if (file === undefined) return;

@@ -64,8 +64,8 @@ interface Committed extends RestoredFile {
 }
 
 /**
- * @param megabytes of the segments together; without room for one there is no log
- * The log of the last run must have been recovered, and say nothing.
+ * The log of the last run must have been recovered: what it still says is lost now.
+ * @param megabytes of the segments together; without room for one, every instance is to begin in a file
  */
 export function openReceptionLog(layout: Layout, megabytes: number): ReceptionLog {
   const segments = createLogSegments(

@@ -36,7 +36,7 @@ export interface Staging {
 export async function openStaging(layout: Layout, tell: Tell, logMegabytes: number): Promise<Staging> {
   await wipe(layout.incoming);
   await wipe(layout.ready);
-  const log = openReceptionLog(layout, (await isLogRecovered(layout, tell)) ? logMegabytes : 0);
+  const log = (await isLogRecovered(layout, tell)) ? openReceptionLog(layout, logMegabytes) : undefined;
   const readyFiles = createReadyFiles(layout.ready);
   const memory = createStagingMemory(MAX_STAGING_BYTES);
 
@@ -51,7 +51,7 @@ export async function openStaging(layout: Layout, tell: Tell, logMegabytes: numb
   return {
     stage: (prefix) => stage(createNewFile(layout.incoming), prefix),
     async stageNext(prefix) {
-      const logged = log.begin();
+      const logged = log?.begin();
       if (logged === undefined) return stage(readyFiles.take(), prefix);
       return createStagedFile(
         placeInLog(logged, () => readyFiles.take()),
@@ -59,9 +59,9 @@ export async function openStaging(layout: Layout, tell: Tell, logMegabytes: numb
         memory,
       );
     },
-    settled: () => log.settled(),
+    settled: async () => log?.settled(),
     async close() {
-      await log.close();
+      await log?.close();
       await readyFiles.close();
     },
   };

@@ -11,6 +11,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   truncate,
   writeFile,
@@ -23,6 +24,7 @@ import type { ReceivedInstance } from '../../../src/domain/instance.js';
 import { parseUid, type Uid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout, studyKey } from '../../../src/spool/layout.js';
+import { openStaging } from '../../../src/spool/staging.js';
 import { openStudyStore, type StudyStore } from '../../../src/spool/study-store.js';
 import { until } from '../../support/until.js';
 
@@ -237,6 +239,16 @@ it('it leaves instances that are in the reception log alone: they are listed, an
   layout = createLayout(left);
   await createSpool(layout);
   expect(await readdir(layout.study(KEY))).not.toContain('1.5.dcm');
+  // A start that cannot make the files, here since something else is in their way, keeps what it could not place.
+  await rename(layout.study(KEY), join(folder, 'aside'));
+  await writeFile(layout.study(KEY), '');
+  const told: string[] = [];
+  const staging = await openStaging(layout, ({ code }) => told.push(code), 64);
+  await staging.settled();
+  await staging.close();
+  expect(told).toEqual(['SPOOL_WRITE_FAILED']);
+  await rm(layout.study(KEY));
+  await rename(join(folder, 'aside'), layout.study(KEY));
   const after = await open();
   expect(await listed(after)).toEqual(before);
   expect((await readFile(fileOf(SECOND))).equals(whole(SECOND, 'bbbb'))).toBe(true);
