@@ -13,11 +13,13 @@ const QUIET_SECONDS = 1;
 /** Never over in a turn. */
 const NO_END_SECONDS = 600;
 const ARRIVAL_TIMEOUT_MS = 60_000;
+/** The log as large as by default; tests have a small one. */
+const DISK = { warnFreeBytes: 0, refuseFreeBytes: 0, receptionLogMegabytes: 512 };
 
 /** `drawbridge up`: gateway, workers and Redis. What it uses besides its gateway is not told. */
 export const wholeBridge: StartReceiver = async () => {
   const bridge = await makeBridge('site-a');
-  await bridge.configure({ completion: { quietSeconds: NO_END_SECONDS } });
+  await bridge.configure({ completion: { quietSeconds: NO_END_SECONDS }, disk: DISK });
   await bridge.start();
   return {
     port: bridge.dimsePort,
@@ -49,6 +51,7 @@ export async function startJourney(root: string, first: Study): Promise<Journey>
     const answeredAtMs = Date.now();
     await until(async () => (await pacs.stored()) === study.files.length, {
       timeoutMs: ARRIVAL_TIMEOUT_MS,
+      everyMs: 100,
       what: 'the study is at the PACS',
     });
     const seconds = ((await newest(pacs)) - answeredAtMs) / 1000 - QUIET_SECONDS;
@@ -57,7 +60,7 @@ export async function startJourney(root: string, first: Study): Promise<Journey>
   };
   try {
     for (const each of [a, b]) {
-      await each.configure({ completion: { quietSeconds: QUIET_SECONDS } });
+      await each.configure({ completion: { quietSeconds: QUIET_SECONDS }, disk: DISK });
       await each.start();
     }
     await pass(first);

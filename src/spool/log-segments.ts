@@ -13,7 +13,7 @@ import { syncFolder } from './atomic.js';
 import { EPOCH_BYTES } from './log-record.mjs';
 
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
-const ZEROS_BYTES = 1024 * 1024;
+const ZEROS_BYTES = 4 * 1024 * 1024;
 /** A disk with less room needs it for other things. */
 const LEAST_FREE_SEGMENTS = 4;
 
@@ -41,7 +41,7 @@ export interface LogSegments {
   freeBytes(): number;
   /** Room for one record; undefined where there is none. It counts as needed from now on. */
   reserve(bytes: number): { readonly segment: Segment; readonly position: number } | undefined;
-  /** Makes more segments, one after the other, in the background. Never rejects: with fewer there is less room. */
+  /** Makes the segments, one after the other; each can be used when it is made. Never rejects: with fewer there is less room. */
   prepare(): Promise<void>;
   /** Nothing may be on its way. */
   close(): Promise<void>;

@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import type { Layout } from './layout.js';
 import { beginRecord, recordBytes } from './log-record.mjs';
@@ -23,6 +24,8 @@ const MAX_INSTANCE_BYTES = 4 * 1024 * 1024;
 const IDLE_MS = 40;
 /** After the disk did not take a file. */
 const RETRY_MS = 2_000;
+/** At the first start, room is made. */
+const PREPARATION_MS = 1_000;
 /** Files made in one go, while whatever comes waits. */
 const FILES_AT_ONCE = 8;
 
@@ -67,12 +70,13 @@ interface Committed extends RestoredFile {
  * The log of the last run must have been recovered: what it still says is lost now.
  * @param megabytes of the segments together; without room for one, every instance is to begin in a file
  */
-export function openReceptionLog(layout: Layout, megabytes: number): ReceptionLog {
+export async function openReceptionLog(layout: Layout, megabytes: number): Promise<ReceptionLog> {
   const segments = createLogSegments(
     layout.receptionLog,
     Math.floor((megabytes * 1024 * 1024) / SEGMENT_BYTES),
   );
-  void segments.prepare();
+  // The rest of it, where the disk is slow, is made while the first instances come.
+  await Promise.race([segments.prepare(), pause(PREPARATION_MS, undefined, { ref: false })]);
   /** No id comes twice, in this run or another. */
   const run = randomBytes(12).toString('base64url');
   let begun = 0;

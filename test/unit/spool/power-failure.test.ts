@@ -196,6 +196,7 @@ describe.each([
     expect(await readdir(layout.ready)).toEqual([]);
     expect(await store(after, SECOND, 'bbbb')).toBe('stored');
     expect(await store(after, SECOND, 'bbbb')).toBe('duplicate');
+    await after.settled();
     expect((await readFile(fileOf(SECOND))).equals(whole(SECOND, 'bbbb'))).toBe(true);
   });
 

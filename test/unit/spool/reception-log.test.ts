@@ -34,7 +34,7 @@ const makeLayout = async (): Promise<Layout> => {
 };
 
 const openLog = async (of: Layout): Promise<ReceptionLog> => {
-  const made = openReceptionLog(of, 64);
+  const made = await openReceptionLog(of, 64);
   opened.push(made);
   await until(() => made.begin() !== undefined, { what: 'the log has room' });
   return made;
