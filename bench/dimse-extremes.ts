@@ -1,15 +1,9 @@
 /** What gets harder with size and number: one instance of 2 GB, 10,000 of 10 KB, 200 associations that only stand there. */
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { associate, type Caller } from '../test/integration/dimse-scp-caller.js';
 import { drawbridge, type StartReceiver, storescp } from './dimse-receivers.js';
 import type { Study } from './dimse-studies.js';
 import { checkStored, dcmsend, receive, sendOurs, timed } from './dimse-turns.js';
 import type { Measured } from './measure.js';
-
-/** Instances over which the cost of one is taken, at the beginning and at the end of a large study. */
-const EARLY = [100, 1000] as const;
-const LATE = 1000;
 
 /** Peak memory for one instance, in and out; lines under a head of their own. */
 export async function oneLarge(root: string, study: Study, first: Study): Promise<readonly string[]> {
@@ -44,7 +38,7 @@ export async function receiveAmongIdle(
   }
 }
 
-/** What one instance costs early and late in a study, by when its file was written; a line of a table. */
+/** What one instance costs in the first and in the last part of a study, each sent by itself; a line of a table. */
 export async function costByPlace(
   root: string,
   name: string,
@@ -55,25 +49,17 @@ export async function costByPlace(
   const receiver = await start(root);
   try {
     await dcmsend(receiver.port, first.folders);
-    await dcmsend(receiver.port, study.folders);
+    const costs: number[] = [];
+    for (const folder of study.folders) {
+      const startedAtMs = performance.now();
+      await dcmsend(receiver.port, [folder]);
+      costs.push(((performance.now() - startedAtMs) * study.folders.length) / study.files.length);
+    }
     await checkStored(receiver, first.files.length + study.files.length);
-    const times = (await writtenAtMs(receiver.folder)).slice(first.files.length);
-    const cost = (from: number, to: number) =>
-      ((times[to - 1] ?? Number.NaN) - (times[from - 1] ?? Number.NaN)) / (to - from);
-    const early = cost(...EARLY);
-    const late = cost(times.length - LATE, times.length);
+    const [early = Number.NaN] = costs;
+    const late = costs.at(-1) ?? Number.NaN;
     return `| ${name} | ${early.toFixed(2)} | ${late.toFixed(2)} | ${(late / early).toFixed(2)} |`;
   } finally {
     await receiver.stop();
   }
-}
-
-/** Of all instances, in order, in ms since 1970. */
-async function writtenAtMs(folder: string): Promise<readonly number[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter(({ name }) => name.endsWith('.dcm') || name.startsWith('CT.'));
-  const times = await Promise.all(
-    files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).mtimeMs),
-  );
-  return times.sort((a, b) => a - b);
 }

@@ -2,7 +2,7 @@
  * What the reception log holds at a start: instances that were committed, and have no file yet, get it. Afterwards the log
  * says nothing. Of what was not committed nobody was told, and nothing is kept.
  */
-import { closeSync, constants, existsSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { alignedMemory, BLOCK_BYTES, inWholeBlocks } from '../disk/uncached.mjs';
@@ -16,7 +16,7 @@ import { type LogPiece, restoreFiles } from './scribe.js';
 import type { Tell } from './study-folder.js';
 
 /** Files made in one go. */
-const FILES_AT_ONCE = 8;
+const FILES_AT_ONCE = 64;
 
 interface FoundPiece extends LogPiece {
   readonly position: number;
@@ -93,10 +93,13 @@ function* missingFiles(layout: Layout, { pieces, commits }: Found, tell: Tell) {
   for (const [id, commit] of commits) {
     const to = pathInStudy(layout, commit);
     // Of a study that is not there any more, everything was done.
-    if (to === undefined || existsSync(to) || !existsSync(dirname(to))) continue;
+    if (to === undefined || !existsSync(dirname(to))) continue;
     const own = (pieces.get(id) ?? []).sort((a, b) => a.position - b.position);
-    if (isWhole(own, commit.sizeBytes)) yield { pieces: own, sizeBytes: commit.sizeBytes, to };
-    else
+    if (isWhole(own, commit.sizeBytes)) {
+      // It was made, and perhaps never reached the disk.
+      rmSync(to, { force: true });
+      yield { pieces: own, sizeBytes: commit.sizeBytes, to };
+    } else if (!existsSync(to))
       tell(
         new GatewayError(
           'SPOOL_CORRUPT',

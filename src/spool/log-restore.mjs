@@ -3,18 +3,8 @@
  * promised, stands at `restoreFiles` in scribe.ts.
  */
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  linkSync,
-  openSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, linkSync, openSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { hasOrderedJournal } from '../disk/ordered-journal.mjs';
 import { alignedMemory, inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
 import { readAll, writeAll } from '../disk/whole.mjs';
 
@@ -32,27 +22,28 @@ let buffer;
 /** @param {Restoration} restoration */
 export function restoreFiles({ folder, files }) {
   const flag = uncachedFlag(folder);
-  const isOrdered = flag !== 0 && hasOrderedJournal(folder);
-  /** @type {{ file: number; from: string }[]} */
-  const made = [];
-  try {
-    for (const restored of files) {
-      const from = join(folder, `${randomUUID()}.part`);
-      const file = openSync(from, NEW_FILE | flag, 0o600);
-      made.push({ file, from });
-      copyPieces(restored.pieces, file);
-      ftruncateSync(file, restored.sizeBytes);
-      if (!isOrdered) fdatasyncSync(file);
-      link(from, restored.to);
-    }
-    if (isOrdered) fsyncSync(made.at(-1).file);
-    else for (const parent of new Set(files.map(({ to }) => dirname(to)))) syncFolder(parent);
-  } finally {
-    for (const { file, from } of made) {
+  for (const { pieces, sizeBytes, to } of files) {
+    const from = join(folder, `${randomUUID()}.part`);
+    const file = openSync(from, NEW_FILE | flag, 0o600);
+    try {
+      copyPieces(pieces, file);
+      ftruncateSync(file, sizeBytes);
+      link(from, to);
+    } finally {
       closeSync(file);
       removeQuietly(from);
     }
   }
+}
+
+/**
+ * Makes files and their names durable, those that are there.
+ * @param {readonly string[]} paths
+ */
+export function syncFiles(paths) {
+  for (const path of paths) sync(path, constants.O_RDONLY);
+  for (const parent of new Set(paths.map((path) => dirname(path))))
+    sync(parent, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 /**
@@ -97,18 +88,18 @@ function removeQuietly(path) {
   }
 }
 
-/** @param {string} path */
-function syncFolder(path) {
-  let folder;
+/** @param {string} path @param {number} flags */
+function sync(path, flags) {
+  let file;
   try {
-    folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    file = openSync(path, flags);
   } catch (error) {
     if (error.code === 'ENOENT') return;
     throw error;
   }
   try {
-    fsyncSync(folder);
+    fsyncSync(file);
   } finally {
-    closeSync(folder);
+    closeSync(file);
   }
 }

@@ -26,8 +26,9 @@ const IDLE_MS = 40;
 const RETRY_MS = 2_000;
 /** At the first start, room is made. */
 const PREPARATION_MS = 1_000;
-/** Files made in one go, while whatever comes waits. */
-const FILES_AT_ONCE = 8;
+/** Files made in one go, while whatever comes waits: so many, or of so many bytes. */
+const FILES_AT_ONCE = 64;
+const BYTES_AT_ONCE = 8 * 1024 * 1024;
 
 /** Bytes of one instance: in a slab behind a block that is left for the record's head. */
 export interface LoggedBytes {
@@ -121,7 +122,7 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
 
   const makeFiles = async (mayGoOn: () => boolean): Promise<void> => {
     while (waiting.length > 0 && mayGoOn()) {
-      const some = waiting.slice(0, FILES_AT_ONCE);
+      const some = nextFiles(waiting);
       await restoreFiles({ folder: layout.ready, files: some });
       await markSettled(some.map(({ id }) => id));
       waiting.splice(0, some.length);
@@ -189,4 +190,14 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
       },
     };
   }
+}
+
+/** The first of them, and at least one. */
+function nextFiles(waiting: readonly Committed[]): readonly Committed[] {
+  let bytes = 0;
+  const end = waiting.findIndex(({ sizeBytes }, at) => {
+    bytes += sizeBytes;
+    return at === FILES_AT_ONCE || (at > 0 && bytes > BYTES_AT_ONCE);
+  });
+  return end === -1 ? [...waiting] : waiting.slice(0, end);
 }

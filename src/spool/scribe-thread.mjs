@@ -9,7 +9,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { inWholeBlocks } from '../disk/uncached.mjs';
 import { writeAll } from '../disk/whole.mjs';
 import { completeRecord, recordBytes } from './log-record.mjs';
-import { copyPieces, restoreFiles } from './log-restore.mjs';
+import { copyPieces, restoreFiles, syncFiles } from './log-restore.mjs';
 
 /**
  * @typedef {import('./scribe.js').ScribeTask} ScribeTask
@@ -78,6 +78,10 @@ const ACTS = {
   },
   restore(task) {
     restoreFiles(task);
+    return true;
+  },
+  sync({ paths }) {
+    syncFiles(paths);
     return true;
   },
   complete(task) {

@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import { classifyDiskError } from './atomic.js';
 import { createSlabs } from './slabs.js';
+import { syncFileSystem } from './sync-file-system.js';
 
 /** What is written, of a new file: bytes of `SLABS.memory`. They must stay as they are until the result is in. */
 export interface Piece {
@@ -90,6 +91,11 @@ interface Restoring extends Restoration {
   readonly kind: 'restore';
 }
 
+interface Syncing {
+  readonly kind: 'sync';
+  readonly paths: readonly string[];
+}
+
 /** Pieces that a file that goes on elsewhere begins with. */
 interface Copying {
   readonly kind: 'copy';
@@ -116,7 +122,17 @@ interface Question {
   readonly kind: 'ask';
 }
 
-type Act = Writing | Completion | Placement | Appending | Restoring | Copying | Removal | Note | Question;
+type Act =
+  | Writing
+  | Completion
+  | Placement
+  | Appending
+  | Restoring
+  | Syncing
+  | Copying
+  | Removal
+  | Note
+  | Question;
 export type ScribeTask = Act & { readonly id: number };
 
 export interface ScribeResult {
@@ -130,6 +146,9 @@ interface Waiting {
   resolve(isDone: boolean): void;
   reject(error: Error): void;
 }
+
+/** Of so many, one sync of the file system costs less than one for each. */
+const MANY_FILES = 16;
 
 export const SLABS = createSlabs();
 
@@ -162,19 +181,16 @@ export async function appendRecord(append: Append): Promise<void> {
 }
 
 /**
- * Makes the files, durably, all at once. Those that are there stay as they are; none is made in a folder that is not there.
- * @throws SPOOL_WRITE_FAILED when not all are made; it can be asked for again
+ * Makes the files, all at once, and then makes them durable. Those that are there stay as they are; none is made in a folder
+ * that is not there.
+ * @throws SPOOL_WRITE_FAILED when not all are made and durable; it can be asked for again
  */
 export async function restoreFiles({ folder, files }: Restoration): Promise<void> {
-  await ask({
-    kind: 'restore',
-    folder,
-    files: files.map(({ pieces, sizeBytes, to }) => ({
-      pieces: pieces.map(({ file, at, bytes }) => ({ file, at, bytes })),
-      sizeBytes,
-      to,
-    })),
-  });
+  const plain = files.map(({ pieces, sizeBytes, to }) => ({ pieces: pieces.map(onlyPiece), sizeBytes, to }));
+  await ask({ kind: 'restore', folder, files: plain });
+  // For few, the file system has no more to do than for each.
+  if (files.length >= MANY_FILES && (await syncFileSystem(folder))) return;
+  await ask({ kind: 'sync', paths: files.map(({ to }) => to) });
 }
 
 /** Begins a new file with what lies in the log, whole blocks. @throws SPOOL_WRITE_FAILED */
@@ -209,6 +225,11 @@ function sendNotes(): void {
 export async function scribeIsIdle(): Promise<void> {
   sendNotes();
   if (scribe !== undefined) await ask({ kind: 'ask' });
+}
+
+/** Nothing else crosses to the thread. */
+function onlyPiece({ file, at, bytes }: LogPiece): LogPiece {
+  return { file, at, bytes };
 }
 
 function ask(act: Act): Promise<boolean> {
