@@ -1,5 +1,8 @@
 /** Reading and writing all of something: one call may do less than it was asked to. Plain JavaScript, for threads as well. */
-import { readSync, writeSync } from 'node:fs';
+import { readSync, write, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+const writeInBackground = promisify(write);
 
 /**
  * @param {number} file
@@ -10,8 +13,23 @@ import { readSync, writeSync } from 'node:fs';
 export function writeAll(file, bytes, position) {
   for (let done = 0; done < bytes.length; ) {
     const written = writeSync(file, bytes, done, bytes.length - done, position + done);
-    if (written === 0) throw Object.assign(new Error('short write'), { code: 'EIO' });
+    if (written === 0) throw shortWrite();
     done += written;
+  }
+}
+
+/**
+ * The same in the pool of threads.
+ * @param {number} file
+ * @param {Buffer} bytes
+ * @param {number} position in the file
+ * @returns {Promise<void>}
+ */
+export async function writeAllLater(file, bytes, position) {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await writeInBackground(file, bytes, done, bytes.length - done, position + done);
+    if (bytesWritten === 0) throw shortWrite();
+    done += bytesWritten;
   }
 }
 
@@ -28,4 +46,8 @@ export function readAll(file, into, position) {
     if (bytesRead === 0) throw Object.assign(new Error('short read'), { code: 'EIO' });
     done += bytesRead;
   }
+}
+
+function shortWrite() {
+  return Object.assign(new Error('short write'), { code: 'EIO' });
 }

@@ -2,13 +2,13 @@
  * A new file that is written while it comes, by the pool of threads that serves every process, past the page cache where
  * that can be: nobody reads it soon. Slabs of the caller's are filled one after the other, and go to the disk.
  */
-import { close, constants, ftruncate, open, write } from 'node:fs';
+import { close, constants, ftruncate, open } from 'node:fs';
 import { promisify } from 'node:util';
 import { inWholeBlocks } from '../disk/uncached.mjs';
+import { writeAllLater } from '../disk/whole.mjs';
 import type { SlabPool } from './slab-pool.js';
 
 const openFile = promisify(open);
-const writeFile = promisify(write);
 const truncateFile = promisify(ftruncate);
 const closeFile = promisify(close);
 
@@ -46,7 +46,7 @@ export function startLargeFile(path: string, uncached: number, { slabs, take, gi
     // What lay there before is of somebody else.
     bytes.fill(0, sizeBytes);
     const before = writing;
-    writing = before.then(async () => writeAll(await opening, bytes, at)).finally(() => give(full));
+    writing = before.then(async () => writeAllLater(await opening, bytes, at)).finally(() => give(full));
     writing.catch(fail);
     position += sizeBytes;
     slab = undefined;
@@ -75,11 +75,4 @@ export function startLargeFile(path: string, uncached: number, { slabs, take, gi
       }
     },
   };
-}
-
-async function writeAll(fd: number, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await writeFile(fd, bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
 }

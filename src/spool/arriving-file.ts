@@ -3,9 +3,10 @@
  * on its way to whoever works on it meanwhile. Makes nothing durable.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
+import { writeAllLater } from '../disk/whole.mjs';
 import { borrowSlabs } from '../jmix/slab-pool.js';
 
 const PIECE_BYTES = 256 * 1024;
@@ -38,7 +39,7 @@ export async function writeArriving(
     // What is behind the last byte is cut off in the end.
     piece.fill(0, sizeBytes, whole);
     const sent = Promise.all([
-      writeAt(handle, piece.subarray(0, whole), position),
+      writeAllLater(handle.fd, piece.subarray(0, whole), position),
       show(piece.subarray(0, sizeBytes)),
     ])
       .then(() => give(used), fail)
@@ -68,12 +69,5 @@ export async function writeArriving(
     await Promise.all(busy);
     await handle.close();
     giveBack();
-  }
-}
-
-async function writeAt(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
   }
 }

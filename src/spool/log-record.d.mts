@@ -1,6 +1,5 @@
 /** Types of log-record.mjs, which says what a record is. */
 export const EPOCH_BYTES: number;
-export const MAX_TEXT_BYTES: number;
 export function recordBytes(dataBytes: number): number;
 export function beginRecord(record: Buffer, epoch: Buffer, text: Buffer, dataBytes: number): void;
 export function completeRecord(record: Buffer): void;

@@ -17,7 +17,7 @@ const TEXT_BYTES_AT = 28;
 const DATA_CRC_AT = 32;
 const HEADER_CRC_AT = 36;
 const TEXT_AT = 40;
-export const MAX_TEXT_BYTES = BLOCK_BYTES - TEXT_AT;
+const MAX_TEXT_BYTES = BLOCK_BYTES - TEXT_AT;
 
 /** @param {number} dataBytes @returns {number} of the whole record */
 export function recordBytes(dataBytes) {
@@ -30,8 +30,10 @@ export function recordBytes(dataBytes) {
  * @param {Buffer} epoch
  * @param {Buffer} text
  * @param {number} dataBytes
+ * @throws RangeError for a text that does not fit into the block
  */
 export function beginRecord(record, epoch, text, dataBytes) {
+  if (text.length > MAX_TEXT_BYTES) throw new RangeError(`a record says at most ${MAX_TEXT_BYTES} bytes`);
   MAGIC.copy(record);
   epoch.copy(record, EPOCH_AT);
   record.writeUInt32LE(dataBytes, DATA_BYTES_AT);

@@ -2,7 +2,7 @@
  * What the reception log holds at a start: instances that were committed, and have no file yet, get it. Afterwards the log
  * says nothing. Of what was not committed nobody was told, and nothing is kept.
  */
-import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { alignedMemory, BLOCK_BYTES, inWholeBlocks } from '../disk/uncached.mjs';
@@ -39,7 +39,11 @@ export async function recoverReceptionLog(layout: Layout, tell: Tell): Promise<v
   try {
     const files = [...missingFiles(layout, findRecords(segments), tell)];
     for (let at = 0; at < files.length; at += FILES_AT_ONCE)
-      await restoreFiles({ folder: layout.ready, files: files.slice(at, at + FILES_AT_ONCE) });
+      await restoreFiles({
+        folder: layout.ready,
+        files: files.slice(at, at + FILES_AT_ONCE),
+        isReplacing: true,
+      });
     for (const file of segments) await silenceSegment(file);
   } finally {
     for (const file of segments) closeSync(file);
@@ -63,9 +67,9 @@ function findRecords(segments: readonly number[]): Found {
   return found;
 }
 
-type Record = Omit<FoundPiece, 'position'> & { readonly text: RecordText };
+type FoundRecord = Omit<FoundPiece, 'position'> & { readonly text: RecordText };
 
-function* recordsOf(file: number): Generator<Record> {
+function* recordsOf(file: number): Generator<FoundRecord> {
   const block = Buffer.from(alignedMemory(BLOCK_BYTES), 0, BLOCK_BYTES);
   let epoch: string | undefined;
   for (let at = 0; at + BLOCK_BYTES <= SEGMENT_BYTES; ) {
@@ -95,11 +99,9 @@ function* missingFiles(layout: Layout, { pieces, commits }: Found, tell: Tell) {
     // Of a study that is not there any more, everything was done.
     if (to === undefined || !existsSync(dirname(to))) continue;
     const own = (pieces.get(id) ?? []).sort((a, b) => a.position - b.position);
-    if (isWhole(own, commit.sizeBytes)) {
-      // It was made, and perhaps never reached the disk.
-      rmSync(to, { force: true });
-      yield { pieces: own, sizeBytes: commit.sizeBytes, to };
-    } else if (!existsSync(to))
+    // Also where there is a file: it may never have reached the disk whole.
+    if (isWhole(own, commit.sizeBytes)) yield { pieces: own, sizeBytes: commit.sizeBytes, to };
+    else if (!existsSync(to))
       tell(
         new GatewayError(
           'SPOOL_CORRUPT',

@@ -3,7 +3,16 @@
  * promised, stands at `restoreFiles` in scribe.ts.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, fsyncSync, ftruncateSync, linkSync, openSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { alignedMemory, inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
 import { readAll, writeAll } from '../disk/whole.mjs';
@@ -20,7 +29,7 @@ const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 let buffer;
 
 /** @param {Restoration} restoration */
-export function restoreFiles({ folder, files }) {
+export function restoreFiles({ folder, files, isReplacing }) {
   const flag = uncachedFlag(folder);
   for (const { pieces, sizeBytes, to } of files) {
     const from = join(folder, `${randomUUID()}.part`);
@@ -28,7 +37,7 @@ export function restoreFiles({ folder, files }) {
     try {
       copyPieces(pieces, file);
       ftruncateSync(file, sizeBytes);
-      link(from, to);
+      giveName(isReplacing ? renameSync : linkSync, from, to);
     } finally {
       closeSync(file);
       removeQuietly(from);
@@ -69,10 +78,10 @@ export function copyPieces(pieces, file) {
   flush();
 }
 
-/** @param {string} from @param {string} to */
-function link(from, to) {
+/** @param {typeof linkSync} how @param {string} from @param {string} to */
+function giveName(how, from, to) {
   try {
-    linkSync(from, to);
+    how(from, to);
   } catch (error) {
     // There already; or its study was forgotten.
     if (error.code !== 'EEXIST' && error.code !== 'ENOENT') throw error;

@@ -47,7 +47,7 @@ export interface LogSegments {
   close(): Promise<void>;
 }
 
-export function segmentPath(folder: string, index: number): string {
+function segmentPath(folder: string, index: number): string {
   return join(folder, `${index}.log`);
 }
 

@@ -123,7 +123,7 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
   const makeFiles = async (mayGoOn: () => boolean): Promise<void> => {
     while (waiting.length > 0 && mayGoOn()) {
       const some = nextFiles(waiting);
-      await restoreFiles({ folder: layout.ready, files: some });
+      await restoreFiles({ folder: layout.ready, files: some, isReplacing: false });
       await markSettled(some.map(({ id }) => id));
       waiting.splice(0, some.length);
       for (const { segments: needed } of some) for (const segment of needed) segment.needed -= 1;

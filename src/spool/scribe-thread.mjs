@@ -149,6 +149,8 @@ function syncLog(tasks, results) {
     for (const file of unsynced) fdatasyncSync(file);
     unsynced.clear();
   } catch (error) {
+    // It is not tried again: a second sync may say nothing of what the first one lost.
+    logFailure = error;
     for (const task of asking)
       results[tasks.indexOf(task)] = { id: task.id, isDone: false, errno: String(error.code) };
   }

@@ -85,6 +85,8 @@ export interface Restoration {
   /** Where a file stands until it has its name. */
   readonly folder: string;
   readonly files: readonly RestoredFile[];
+  /** Of what has their names already; else it stays as it is. */
+  readonly isReplacing: boolean;
 }
 
 interface Restoring extends Restoration {
@@ -181,13 +183,12 @@ export async function appendRecord(append: Append): Promise<void> {
 }
 
 /**
- * Makes the files, all at once, and then makes them durable. Those that are there stay as they are; none is made in a folder
- * that is not there.
+ * Makes the files, all at once, and then makes them durable. None is made in a folder that is not there.
  * @throws SPOOL_WRITE_FAILED when not all are made and durable; it can be asked for again
  */
-export async function restoreFiles({ folder, files }: Restoration): Promise<void> {
+export async function restoreFiles({ folder, files, isReplacing }: Restoration): Promise<void> {
   const plain = files.map(({ pieces, sizeBytes, to }) => ({ pieces: pieces.map(onlyPiece), sizeBytes, to }));
-  await ask({ kind: 'restore', folder, files: plain });
+  await ask({ kind: 'restore', folder, files: plain, isReplacing });
   // For few, the file system has no more to do than for each.
   if (files.length >= MANY_FILES && (await syncFileSystem(folder))) return;
   await ask({ kind: 'sync', paths: files.map(({ to }) => to) });
@@ -195,11 +196,7 @@ export async function restoreFiles({ folder, files }: Restoration): Promise<void
 
 /** Begins a new file with what lies in the log, whole blocks. @throws SPOOL_WRITE_FAILED */
 export async function copyPieces(file: number, pieces: readonly LogPiece[]): Promise<void> {
-  await ask({
-    kind: 'copy',
-    file,
-    pieces: pieces.map(({ file: from, at, bytes }) => ({ file: from, at, bytes })),
-  });
+  await ask({ kind: 'copy', file, pieces: pieces.map(onlyPiece) });
 }
 
 /** Closes a file and removes it, after all that is still to be written to it. */

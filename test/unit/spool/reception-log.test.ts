@@ -192,6 +192,15 @@ it('a name that is taken keeps its bytes, before and after a crash', async () =>
   for (const each of [layout, after]) expect(await readFile(pathOf('1.1', each), 'utf8')).toBe('first');
 });
 
+it('a file that was made, and never reached the disk whole, is made again', async () => {
+  await withoutFiles();
+  const expected = await store('1.1', bytesOf(100_000, 1));
+  const after = await crash();
+  await writeFile(pathOf('1.1', after), '');
+  expect(await recover(after)).toEqual([]);
+  expect((await readFile(pathOf('1.1', after))).equals(expected)).toBe(true);
+});
+
 it('what an instance that was torn by a power cut has left is told, and the others get their files', async () => {
   await withoutFiles();
   await store('1.1', bytesOf(900_000, 1));

@@ -1,5 +1,5 @@
 /** The commit point of an instance: whole and named, or not there; what stands there stays. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -92,4 +92,24 @@ it('a folder whose fsync fails takes its names back, so that the instance may co
   });
   await expect(placing).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED', facts: { errno: 'EBADF' } });
   expect(await readdir(study)).not.toContain('1.dcm');
+});
+
+it.each([
+  ['one sync for all', true],
+  ['a sync for each', false],
+])('several at once are placed whole with %s', async (_title, isOrdered) => {
+  const bodies = [1, 700_000, 4096 - 4].map((size, at) => Buffer.alloc(size, at + 1));
+  const staged = await Promise.all(bodies.map((body) => stage(body)));
+  const opened = await open(study);
+  try {
+    const target = { descriptor: opened.fd, isOrdered };
+    const placed = staged.map((each, at) => each.place(join(study, `${at}.dcm`), target));
+    expect(await Promise.all(placed)).toEqual([true, true, true]);
+  } finally {
+    await opened.close();
+  }
+  for (const [at, body] of bodies.entries()) {
+    const found = await readFile(join(study, `${at}.dcm`));
+    expect(found.equals(Buffer.concat([Buffer.from('head'), body]))).toBe(true);
+  }
 });
