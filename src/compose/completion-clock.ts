@@ -1,6 +1,6 @@
 /**
  * Asks of every gathering study whether it is complete, ten times a second and at the very moment that its quiet time is
- * over, and completes it. One that is quiet is sealed ahead meanwhile.
+ * over, and completes it. One that is quiet is sealed, and sent, ahead meanwhile.
  */
 import type { Study } from '../domain/study.js';
 import { isGatewayError } from '../errors/gateway-error.js';
@@ -58,8 +58,9 @@ export function startCompletionClock(
     }
     held.delete(key);
     if (judged.waitsFor === 'association') return TICK_MS;
-    parts.sealedAhead?.begin(study, judged.quietMs / judged.dueMs);
-    return judged.dueMs - judged.quietMs;
+    const leftMs = judged.dueMs - judged.quietMs;
+    parts.sealedAhead?.begin(study, judged.quietMs / judged.dueMs, leftMs);
+    return leftMs;
   };
 
   const tick = () => {

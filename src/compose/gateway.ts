@@ -16,13 +16,13 @@ import { checkOpenpgp } from '../openpgp/openpgp.js';
 import { createFeeding } from '../outbound/feeding.js';
 import { createIntake } from '../outbound/intake.js';
 import { recoverFreezes } from '../outbound/recover.js';
-import { createSealedAhead } from '../outbound/seal-ahead.js';
 import { queuesForBoard } from '../queue/inspect.js';
 import { createProducer } from '../queue/producer.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
 import { wipeScratch } from '../spool/envelope-store.js';
 import { openStudyStore } from '../spool/study-store.js';
 import { viewPeer } from '../trust/peer-view.js';
+import { createAhead } from './ahead.js';
 import { createChanges } from './changes.js';
 import { startCommitment } from './commitment.js';
 import { viewCommitment } from './commitment-view.js';
@@ -109,8 +109,8 @@ export async function startGateway(
     logMegabytes: settings.disk.receptionLogMegabytes,
   });
   const freezing = { ...outboundParts(site, producer), studies, routes: routesOf(settings) };
-  const sealedAhead = createSealedAhead(freezing);
-  const outbound = { ...freezing, sealedAhead };
+  const ahead = createAhead(freezing, settings.completion.ahead, deliveries);
+  const outbound = { ...freezing, ...ahead };
   const inbound = inboundParts(site, producer);
   await Promise.all([deliveries.load(), receptions.load()]);
   await tolerant(() => recoverFreezes(outbound), log);
@@ -158,7 +158,7 @@ export async function startGateway(
       log,
       refusal: housekeeping.spaceRefusal,
       arrived(studyKey) {
-        sealedAhead.arrived(studyKey);
+        ahead.sealedAhead?.arrived(studyKey);
         changes.notify();
       },
     }),
@@ -257,7 +257,7 @@ export async function startGateway(
       await Promise.all([scp.close(graceMs), peerListener?.close(graceMs), dashboard.close(0)]);
       forgetChanges();
       await Promise.all([completion.stop(), peerWatch.stop(), commitment.close()]);
-      await Promise.all([housekeeping.stop(), sealedAhead.close()]);
+      await Promise.all([housekeeping.stop(), ahead.sealedAhead?.close(), ahead.shippedAhead?.close()]);
       await studies.close();
       await Promise.all([producer.close(), board.close()]);
       site.close();

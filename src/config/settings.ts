@@ -185,6 +185,12 @@ const completion = z
     longestWaitSeconds: seconds
       .default(5400)
       .describe('complete at the latest this long after the first instance'),
+    ahead: z
+      .enum(['ship', 'seal', 'no'])
+      .default('ship')
+      .describe(
+        'what is done while a study is still quiet: `seal` its envelopes, and `ship` all but their ends to peers that we call ourselves; what does not fit in the end is thrown away',
+      ),
   })
   .prefault({})
   .describe('when a study is complete');

@@ -1,6 +1,6 @@
 /**
- * A sealed payload that is still on its way, for whoever opens it meanwhile: its bytes can be read once, as they come.
- * Whoever needs them a second time waits until they are on the disk.
+ * A sealed payload that is still on its way, for whoever opens it meanwhile: its bytes can be read once, as they come, and
+ * end with the last of them, whatever comes behind it. Whoever needs them a second time waits until they are on the disk.
  */
 import type { SealedPayload } from '../jmix/envelope-folder.js';
 
@@ -21,6 +21,7 @@ interface Waiting {
 
 export function createArrivingPayload(name: string, sizeBytes: number): ArrivingPayload {
   const waiting: Waiting[] = [];
+  let shownBytes = 0;
   let isEnded = false;
   let isLeft = false;
   let isOpened = false;
@@ -61,13 +62,15 @@ export function createArrivingPayload(name: string, sizeBytes: number): Arriving
         return all();
       },
     },
-    show: (piece) =>
-      isLeft
-        ? Promise.resolve()
-        : new Promise((resolve) => {
-            waiting.push({ piece, read: resolve });
-            wake();
-          }),
+    show(piece) {
+      if (isLeft) return Promise.resolve();
+      shownBytes += piece.length;
+      if (shownBytes === sizeBytes) isEnded = true;
+      return new Promise((resolve) => {
+        waiting.push({ piece, read: resolve });
+        wake();
+      });
+    },
     leave() {
       isLeft = true;
       for (const { read } of waiting.splice(0)) read();

@@ -3,6 +3,7 @@
  * is the commit point), then write one delivery record per peer and put each to work. What a crash leaves undone after
  * the freeze, `openDeliveries` makes up for: it derives everything from the freeze.
  */
+import type { Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { type CompletionReason, type Freeze, isGathering, type Study } from '../domain/study.js';
 import { GatewayError } from '../errors/gateway-error.js';
@@ -11,10 +12,13 @@ import { openDelivery } from './open-delivery.js';
 import type { FreezeParts } from './parts.js';
 import { contentOf, newDelivery, planFreeze } from './plan-freeze.js';
 import { type SealedAhead, withEnvelopeAhead } from './seal-ahead.js';
+import type { ShippedAhead } from './ship-ahead.js';
 
 export interface CompletionParts extends FreezeParts {
   /** Envelopes of studies that are quiet; none are made ahead without it. */
   readonly sealedAhead?: SealedAhead;
+  /** Those of them that have left but for their ends. */
+  readonly shippedAhead?: ShippedAhead;
 }
 
 /**
@@ -59,6 +63,7 @@ export async function openDeliveries(parts: CompletionParts, study: Study, freez
     const delivery = newDelivery(study, freeze, planned, content);
     if (delivery.shared !== undefined)
       await writeOwners(parts.layout, delivery.shared.id, delivery.shared.members);
-    await openDelivery(parts, await withEnvelopeAhead(parts, delivery), content);
+    const isShipped = (record: Delivery) => parts.shippedAhead?.finish(record) ?? false;
+    await openDelivery(parts, await withEnvelopeAhead(parts, delivery), content, isShipped);
   }
 }

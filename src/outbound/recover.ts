@@ -14,7 +14,7 @@ import { openReplacement } from './retry.js';
  * @param ids those that may be unfinished; what they are is read from the disk
  * @returns how many there are
  */
-export async function recoverDeliveries(parts: OutboundParts, ids: readonly EnvelopeId[]): Promise<number> {
+export async function recoverDeliveries(parts: CompletionParts, ids: readonly EnvelopeId[]): Promise<number> {
   let unfinished = 0;
   for (const id of ids) {
     const delivery = await parts.deliveries.read(id);
@@ -26,6 +26,7 @@ export async function recoverDeliveries(parts: OutboundParts, ids: readonly Enve
     const stage = nextDeliveryStage(delivery);
     if (stage === undefined) continue;
     unfinished += 1;
+    if (parts.shippedAhead?.isUnderWay(id) === true) continue;
     if (waitsInVain(parts, delivery)) await parts.hurry(stage, id);
     else await parts.enqueue(stage, id);
   }

@@ -1,6 +1,7 @@
 /**
  * Envelopes of studies that have been quiet for a while, sealed ahead of their freeze, so that they are ready when the
- * quiet time is over. Until then they lie in scratch under no name: nothing of them is sent, and no record knows them.
+ * quiet time is over. Until then they lie in scratch under no name, and no record knows them; in the second half of the
+ * quiet time they may leave, but for their ends (ship-ahead.ts).
  * The freeze takes one that holds exactly what it holds, for the same receivers; all others are thrown away, by a crash
  * too (the next start wipes scratch). Whoever brings instances goes first: while any arrive, nothing is sealed ahead, and
  * what was begun is given up. One at a time; once for each time that a study falls quiet, and each time it must have been
@@ -18,6 +19,7 @@ import type { FreezeParts, OutboundParts } from './parts.js';
 import { contentOf, type FreezePlan, newDelivery, planFreeze } from './plan-freeze.js';
 import { keepSealed } from './seal-shared.js';
 import { sealStudy } from './seal-study.js';
+import type { ShippedAhead } from './ship-ahead.js';
 
 /** What was sealed for one freeze. */
 export interface Ahead {
@@ -31,10 +33,11 @@ export interface Ahead {
 
 export interface SealedAhead {
   /**
-   * Seals what has gathered of a study, in the background, if it is worth it.
+   * Seals what has gathered of a study, or sends what was sealed of it, in the background, if it is worth it.
    * @param quiet how much of its quiet time is over, 0 to 1
+   * @param leftMs how much of it is left, in milliseconds
    */
-  begin(study: Study, quiet: number): void;
+  begin(study: Study, quiet: number, leftMs: number): void;
   /** Something of this study has arrived. */
   arrived(studyKey: string): void;
   /** For a freeze of this basis; what was sealed of another is thrown away. */
@@ -43,19 +46,28 @@ export interface SealedAhead {
   close(): Promise<void>;
 }
 
-/** The first try comes when so much of the quiet time is over, each further one when as much more is. */
+/** The first try comes when nothing arrives any more, each further one when so much more of the quiet time is over. */
 const QUIET_SHARE = 1 / 4;
-/** Instances that arrive follow each other more closely. */
+/** Then it may leave: what is thrown away after that has cost the line to the peer as well. */
+const SHIP_SHARE = 1 / 2;
+/** Well within the time for which its end may be held back. */
+const SHIP_BEFORE_MS = 60_000;
+/** Instances that arrive follow each other more closely; who has more for the study keeps its association. */
 const ARRIVALS_END_MS = 200;
+
+const NONE: ReadonlyMap<EnvelopeId, string> = new Map();
 
 interface Candidate {
   readonly plan: FreezePlan;
   readonly abort: AbortController;
   /** Where each envelope lies; never fails. */
   readonly sealing: Promise<ReadonlyMap<EnvelopeId, string>>;
+  /** The same, once all are sealed; none when they have left. */
+  ready: ReadonlyMap<EnvelopeId, string>;
 }
 
-export function createSealedAhead(parts: FreezeParts): SealedAhead {
+/** @param shipped sends what is sealed; nothing leaves ahead without it */
+export function createSealedAhead(parts: FreezeParts, shipped?: ShippedAhead): SealedAhead {
   const candidates = new Map<string, Candidate>();
   /** By study, how often it was tried, and when its last instance had come the last time. */
   const tried = new Map<string, { readonly times: number; readonly lastAtMs: number }>();
@@ -72,6 +84,7 @@ export function createSealedAhead(parts: FreezeParts): SealedAhead {
   };
   const discardCandidate = (candidate: Candidate): void => {
     candidate.abort.abort();
+    for (const { id } of candidate.plan.deliveries) shipped?.abandon(id);
     const discarded = candidate.sealing.then(removeAll).finally(() => discarding.delete(discarded));
     discarding.add(discarded);
   };
@@ -85,17 +98,28 @@ export function createSealedAhead(parts: FreezeParts): SealedAhead {
     const plan = isDue ? planOf(parts, study) : undefined;
     if (plan === undefined || isClosed) return;
     const abort = new AbortController();
-    const candidate = { plan, abort, sealing: sealPlan(parts, study, plan, abort.signal) };
+    const sealing = sealPlan(parts, study, plan, abort.signal);
+    const candidate: Candidate = { plan, abort, sealing, ready: NONE };
     candidates.set(key, candidate);
-    await candidate.sealing;
+    candidate.ready = await sealing;
+  };
+
+  const ship = (candidate: Candidate): void => {
+    const { plan, ready } = candidate;
+    candidate.ready = NONE;
+    for (const { id, sharedEnvelopeId = id, peerId } of plan.deliveries) {
+      const folder = ready.get(sharedEnvelopeId);
+      if (folder !== undefined) shipped?.begin(id, peerId, { id: sharedEnvelopeId, folder });
+    }
   };
 
   return {
-    begin(study, quiet) {
+    begin(study, quiet, leftMs) {
       const { key, gathering } = study;
+      const candidate = candidates.get(key);
+      if (candidate !== undefined && quiet >= SHIP_SHARE && leftMs <= SHIP_BEFORE_MS) ship(candidate);
       const { times = 0, lastAtMs } = tried.get(key) ?? {};
-      if (running !== undefined || lastAtMs === gathering.lastAtMs || quiet < (times + 1) * QUIET_SHARE)
-        return;
+      if (running !== undefined || lastAtMs === gathering.lastAtMs || quiet < times * QUIET_SHARE) return;
       if (parts.clock.now() - lastArrivalMs < ARRIVALS_END_MS) return;
       tried.set(key, { times: times + 1, lastAtMs: gathering.lastAtMs });
       discard(key);

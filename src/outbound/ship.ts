@@ -32,14 +32,29 @@ export async function ship(parts: OutboundParts, id: EnvelopeId, signal: AbortSi
       });
     });
     if (isUseless) return withdraw(parts, delivery);
-    await parts.deliveries.update(id, (record) =>
-      record.receipt === 'awaited' && record.carriage !== 'acknowledged'
-        ? advanceDelivery(record, { type: 'acknowledged' }, parts.clock.now())
-        : record,
-    );
-    parts.log.info({ event: 'envelope.acknowledged', delivery: id, peer: delivery.peerId });
+    await noteAcknowledged(parts, delivery);
   }
   await parts.enqueue('receipt', id);
+}
+
+/** The last byte of its envelope has left. */
+export async function noteSent(parts: OutboundParts, id: EnvelopeId): Promise<void> {
+  await parts.deliveries.update(id, (record) =>
+    record.carriage === 'sealed' ? advanceDelivery(record, { type: 'sent' }, parts.clock.now()) : record,
+  );
+}
+
+/** The far side has all of it. */
+export async function noteAcknowledged(
+  parts: OutboundParts,
+  { id, peerId }: Pick<Delivery, 'id' | 'peerId'>,
+): Promise<void> {
+  await parts.deliveries.update(id, (record) =>
+    record.receipt === 'awaited' && record.carriage !== 'acknowledged'
+      ? advanceDelivery(record, { type: 'acknowledged' }, parts.clock.now())
+      : record,
+  );
+  parts.log.info({ event: 'envelope.acknowledged', delivery: id, peer: peerId });
 }
 
 /** Runs `work` while the peer's window is open, and stops it when the window closes. Urgent studies do not wait. */
@@ -103,13 +118,7 @@ async function put(
       onBytes: (count) => {
         bytes += count;
       },
-      onSent: async () => {
-        await parts.deliveries.update(delivery.id, (record) =>
-          record.carriage === 'sealed'
-            ? advanceDelivery(record, { type: 'sent' }, parts.clock.now())
-            : record,
-        );
-      },
+      onSent: () => noteSent(parts, delivery.id),
     });
     sentBytes = resumed + bytes;
   } catch (error) {

@@ -1,19 +1,26 @@
 /** Sends an archive as fast as the far side takes it, in constant memory. */
 import type { Writable } from 'node:stream';
-import { archivePieces } from '../jmix/envelope-archive.js';
+import { archivePieces, envelopeArchiveSize } from '../jmix/envelope-archive.js';
+
+export interface PumpOptions {
+  /** Called with the size of each piece that the sink has taken. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+  /** The last piece of the archive is written when this has resolved. */
+  readonly release?: Promise<void> | undefined;
+}
 
 /**
  * Writes the archive of an envelope from byte `offset` on. Does not end the sink. Rejects with the sink's error when it
  * breaks, or is closed before everything is written; the sink is left as it is.
- * @param onBytes called with the size of each piece that the sink has taken
  * @throws what `archivePieces` throws
  */
 export async function pumpArchive(
   folder: string,
   offset: number,
   sink: Writable,
-  onBytes: ((count: number) => void) | undefined,
+  { onBytes, release }: PumpOptions,
 ): Promise<void> {
+  const sizeBytes = release === undefined ? undefined : await envelopeArchiveSize(folder);
   let fail: (error: Error) => void = () => undefined;
   const broken = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -23,7 +30,10 @@ export async function pumpArchive(
   sink.on('error', fail);
   sink.on('close', close);
   try {
+    let position = offset;
     for await (const piece of archivePieces(folder, offset)) {
+      position += piece.length;
+      if (position === sizeBytes) await Promise.race([broken, release]);
       await Promise.race([broken, write(sink, piece)]);
       onBytes?.(piece.length);
     }

@@ -40,6 +40,12 @@ export interface Outbox {
    */
   put(envelope: OutgoingEnvelope, options: PutOptions): Promise<void>;
   /**
+   * The same at once and in one piece, but for the archive's last bytes, which leave when `release` resolves: until then
+   * the far side can look at the envelope, but neither keep nor acknowledge it. Only where that is a bridge itself.
+   * @throws what `put` throws
+   */
+  putHeld?(envelope: OutgoingEnvelope, options: PutOptions, release: Promise<void>): Promise<void>;
+  /**
    * Whether the far side has it. `absent` is no proof that it never came: whoever reads an inbox may have emptied it.
    * @throws PEER_UNREACHABLE, PEER_BUSY, PEER_UNTRUSTED, PEER_REFUSED, CANCELLED
    */

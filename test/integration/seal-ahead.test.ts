@@ -16,6 +16,8 @@ import { until } from '../support/until.js';
 
 /** Long after the last instance. */
 const LATER_MS = 60_000;
+/** Of the quiet time. */
+const LEFT_MS = 30_000;
 
 let sites: TestSites;
 let a: TestSite;
@@ -49,7 +51,7 @@ const gather = async (more?: Parameters<typeof gatherStudy>[1]) => {
   return key;
 };
 const begin = async (key: string, quiet = 0.5) => {
-  ahead.begin(await studyOf(key), quiet);
+  ahead.begin(await studyOf(key), quiet, LEFT_MS);
   // It looks for new keys first, as whoever completes the study does.
   await parts.refresh();
 };
@@ -197,18 +199,18 @@ it('of two studies one is sealed at a time, and the other waits its turn', async
 it('instances of any study go first: what is being sealed is given up, and nothing is begun while they arrive', async () => {
   const [one, two] = [await gather(), await gather({ seed: 2 })];
   const [first, second] = [await studyOf(one), await studyOf(two)];
-  ahead.begin(first, 0.5);
+  ahead.begin(first, 0.5, LEFT_MS);
   ahead.arrived('another study');
-  ahead.begin(second, 0.5);
+  ahead.begin(second, 0.5, LEFT_MS);
   expect(await recordOf(await complete(one))).toMatchObject({ carriage: 'accepted' });
   expect(await recordOf(await complete(two))).toMatchObject({ carriage: 'accepted' });
 });
 
 it('a study that comes by and by must be quiet for longer before it is tried again', async () => {
   const key = await gather();
-  await begin(key, 0.25);
+  await begin(key, 0.01);
   await gather({ slices: 3, skip: 2 });
-  await begin(key, 0.3);
+  await begin(key, 0.2);
   await until(async () => (await scratch()).length === 0);
   await begin(key, 0.5);
   expect(await recordOf(await complete(key))).toMatchObject({ carriage: 'sealed', instanceCount: 3 });

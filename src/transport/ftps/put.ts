@@ -160,7 +160,7 @@ async function sendArchive(
   { onBytes, pace }: PutOptions,
 ): Promise<void> {
   if (pace === undefined) {
-    await pumpArchive(folder, offset, socket, onBytes);
+    await pumpArchive(folder, offset, socket, { onBytes });
     socket.end();
     await finished(socket, { readable: false });
     return;

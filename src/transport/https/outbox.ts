@@ -26,13 +26,18 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
   const broken = new Set<EnvelopeId>();
   let takesPieces = true;
 
-  const putWhole = async (peer: ResumablePeer, envelope: OutgoingEnvelope, options: PutOptions) => {
+  const putWhole = async (
+    peer: ResumablePeer,
+    envelope: OutgoingEnvelope,
+    options: PutOptions,
+    release?: Promise<void>,
+  ) => {
     const answer = await exchange({
       agent: peer.agent,
       method: 'POST',
       url: new URL(`${peer.base}/api/jmix`),
       headers: { ...peer.headers, 'content-type': await envelopeMediaType(envelope.folder) },
-      body: await archiveBody(envelope.folder, 0, options),
+      body: await archiveBody(envelope.folder, 0, options, release),
       signal: options.signal,
       onSent: options.onSent,
     });
@@ -71,6 +76,9 @@ export function createOutbox(reach: () => Promise<ResumablePeer>): Outbox {
         if (hasBegun && broken.size < MAX_BROKEN) broken.add(envelope.id);
         throw error;
       }
+    },
+    async putHeld(envelope, options, release) {
+      await putWhole(await reach(), envelope, options, release);
     },
     async probe({ id, manifestSha256 }, signal) {
       const { agent, base, headers } = await reach();

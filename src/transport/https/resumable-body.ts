@@ -6,11 +6,15 @@ import { pumpArchive } from '../pump.js';
 import type { PutOptions } from '../transport.js';
 import type { OutgoingBody } from './exchange.js';
 
-/** @param folder of the envelope; opened when the body is asked for */
+/**
+ * @param folder of the envelope; opened when the body is asked for
+ * @param release see `pumpArchive`; not heeded where there is a pace
+ */
 export async function archiveBody(
   folder: string,
   offset: number,
   { pace, onBytes }: Pick<PutOptions, 'pace' | 'onBytes'>,
+  release?: Promise<void>,
 ): Promise<OutgoingBody> {
   const sizeBytes = (await envelopeArchiveSize(folder)) - offset;
   if (pace !== undefined) {
@@ -20,7 +24,7 @@ export async function archiveBody(
       stream: Readable.from(counted(stream, pace.limiter(), onBytes), { objectMode: false }),
     };
   }
-  return { sizeBytes, send: (request) => pumpArchive(folder, offset, request, onBytes) };
+  return { sizeBytes, send: (request) => pumpArchive(folder, offset, request, { onBytes, release }) };
 }
 
 async function* counted(
