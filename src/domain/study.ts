@@ -41,6 +41,7 @@ export interface Study {
   /** Names the study's folder; derived from the Study Instance UID, but does not show it. */
   readonly key: string;
   readonly studyInstanceUid: Uid;
+  /** Of one that came a moment ago `sha256` may be empty still; see `StudyStore.settled`. */
   readonly instances: ReadonlyMap<Uid, ReceivedInstance>;
   /** By name. */
   readonly attachments: ReadonlyMap<string, Attachment>;

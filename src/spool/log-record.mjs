@@ -50,6 +50,11 @@ export function completeRecord(record) {
   record.writeUInt32LE(crcOfHeader(record), HEADER_CRC_AT);
 }
 
+/** CRC-32 of the data of a record that is complete. @param {Buffer} record @returns {number} */
+export function dataCrcOf(record) {
+  return record.readUInt32LE(DATA_CRC_AT);
+}
+
 /**
  * What a first block says; undefined when it is none.
  * @param {Buffer} block
@@ -61,7 +66,7 @@ export function readRecordHead(block) {
   return {
     epoch: block.toString('hex', EPOCH_AT, EPOCH_AT + EPOCH_BYTES),
     dataBytes: block.readUInt32LE(DATA_BYTES_AT),
-    dataCrc: block.readUInt32LE(DATA_CRC_AT),
+    dataCrc: dataCrcOf(block),
     text: block.toString('utf8', TEXT_AT, TEXT_AT + block.readUInt32LE(TEXT_BYTES_AT)),
   };
 }

@@ -20,7 +20,6 @@ const FILES_AT_ONCE = 64;
 
 interface FoundPiece extends LogPiece {
   readonly position: number;
-  readonly crc: number;
 }
 
 interface Found {
@@ -100,7 +99,7 @@ function* missingFiles(layout: Layout, { pieces, commits }: Found, tell: Tell) {
     if (to === undefined || !existsSync(dirname(to))) continue;
     const own = (pieces.get(id) ?? []).sort((a, b) => a.position - b.position);
     // Also where there is a file: it may never have reached the disk whole.
-    if (isWhole(own, commit.sizeBytes)) yield { pieces: own, sizeBytes: commit.sizeBytes, to };
+    if (isWhole(own, commit.sizeBytes)) yield { pieces: own, sizeBytes: commit.sizeBytes, to, hashedFrom: 0 };
     else if (!existsSync(to))
       tell(
         new GatewayError(

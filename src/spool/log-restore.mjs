@@ -2,7 +2,7 @@
  * Instances from the reception log to files of their own. Part of the scribe's thread; what is to be done, and what is
  * promised, stands at `restoreFiles` in scribe.ts.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -14,7 +14,8 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { alignedMemory, inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
+import { crc32 } from 'node:zlib';
+import { inWholeBlocks, ownAlignedMemory, uncachedFlag } from '../disk/uncached.mjs';
 import { readAll, writeAll } from '../disk/whole.mjs';
 
 /**
@@ -23,26 +24,41 @@ import { readAll, writeAll } from '../disk/whole.mjs';
  * @typedef {import('./scribe.js').Restoration} Restoration
  */
 
+/** As Linux has it for a checksum that is not right. */
+const DAMAGED = 'EBADMSG';
 const BUFFER_BYTES = 1024 * 1024;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 /** Taken by the first who needs it. @type {Buffer | undefined} */
 let buffer;
 
-/** @param {Restoration} restoration */
+/**
+ * @param {Restoration} restoration
+ * @returns {(string | undefined)[]} for each file, the SHA-256 of what is wanted of it; undefined when it could not be made,
+ *   because the log does not hold what was written to it
+ */
 export function restoreFiles({ folder, files, isReplacing }) {
-  const flag = uncachedFlag(folder);
-  for (const { pieces, sizeBytes, to } of files) {
+  const flags = NEW_FILE | uncachedFlag(folder);
+  return files.map(({ pieces, sizeBytes, to, hashedFrom }) => {
     const from = join(folder, `${randomUUID()}.part`);
-    const file = openSync(from, NEW_FILE | flag, 0o600);
+    const file = openSync(from, flags, 0o600);
+    const hash = createHash('sha256');
+    let unhashed = hashedFrom;
     try {
-      copyPieces(pieces, file);
+      copyPieces(pieces, file, (bytes) => {
+        hash.update(bytes.subarray(unhashed));
+        unhashed = Math.max(0, unhashed - bytes.length);
+      });
       ftruncateSync(file, sizeBytes);
       giveName(isReplacing ? renameSync : linkSync, from, to);
+      return hash.digest('hex');
+    } catch (error) {
+      if (error.code !== DAMAGED) throw error;
+      return undefined;
     } finally {
       closeSync(file);
       removeQuietly(from);
     }
-  }
+  });
 }
 
 /**
@@ -59,9 +75,11 @@ export function syncFiles(paths) {
  * Writes the pieces one behind the other, in whole blocks.
  * @param {readonly LogPiece[]} pieces all but the last of whole blocks
  * @param {number} file
+ * @param {(bytes: Buffer) => void} [see] is shown each of them
+ * @throws errno of the file system; EBADMSG when a piece is not what was written to the log
  */
-export function copyPieces(pieces, file) {
-  buffer ??= Buffer.from(alignedMemory(BUFFER_BYTES));
+export function copyPieces(pieces, file, see) {
+  buffer ??= Buffer.from(ownAlignedMemory(BUFFER_BYTES));
   let filled = 0;
   let position = 0;
   const flush = () => {
@@ -69,10 +87,13 @@ export function copyPieces(pieces, file) {
     position += filled;
     filled = 0;
   };
-  for (const { file: log, at, bytes } of pieces) {
+  for (const { file: log, at, bytes, crc } of pieces) {
     const length = inWholeBlocks(bytes);
     if (filled + length > buffer.length) flush();
     readAll(log, buffer.subarray(filled, filled + length), at);
+    const data = buffer.subarray(filled, filled + bytes);
+    if (crc32(data) !== crc) throw Object.assign(new Error('not what was written'), { code: DAMAGED });
+    see?.(data);
     filled += length;
   }
   flush();

@@ -9,12 +9,14 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
+import { GatewayError } from '../errors/gateway-error.js';
 import type { Layout } from './layout.js';
-import { beginRecord, recordBytes } from './log-record.mjs';
+import { beginRecord, dataCrcOf, recordBytes } from './log-record.mjs';
 import { createLogSegments, SEGMENT_BYTES, type Segment } from './log-segments.js';
 import { formatRecordText, nameInStudy, type RecordText } from './log-text.js';
 import { appendRecord, type LogPiece, type RestoredFile, restoreFiles, SLABS } from './scribe.js';
 import type { Slab } from './slabs.js';
+import type { Tell } from './study-folder.js';
 
 /** An instance begins here only if there is so much room: several come at the same time. */
 const LEAST_FREE_BYTES = 16 * 1024 * 1024;
@@ -39,39 +41,56 @@ export interface LoggedBytes {
 }
 
 export interface LoggedInstance {
-  /** Where it lies so far. */
-  readonly pieces: readonly LogPiece[];
+  /** Resolves when all that was appended so far is written, to where it lies. @throws SPOOL_WRITE_FAILED */
+  written(): Promise<readonly LogPiece[]>;
   /** Undefined, and nothing is done, when it must go on in a file. @throws SPOOL_WRITE_FAILED */
   append(piece: LoggedBytes): Promise<void> | undefined;
   /**
    * Durable when it resolves; `to` is its name from now on, although the file may be made later. False when that name is
    * taken. Undefined, and nothing is done, when it must go on in a file.
+   * @param hash is made and told with the file; absent: it is known
    * @throws SPOOL_WRITE_FAILED
    */
-  commit(last: LoggedBytes, to: string): Promise<boolean> | undefined;
+  commit(last: LoggedBytes, to: string, hash?: LateHash): Promise<boolean> | undefined;
   /** What was appended is not needed any more, unless it was committed. */
   letGo(): void;
+}
+
+/** The SHA-256 of an instance, made together with its file. */
+export interface LateHash {
+  /** In the file, where that begins whose hash it is. */
+  readonly from: number;
+  /** Told it, in lower hex. It must not reject. */
+  done(sha256: string): void | Promise<void>;
 }
 
 export interface ReceptionLog {
   /** Undefined when an instance should rather begin in a file. */
   begin(): LoggedInstance | undefined;
-  /** All that was committed before has its file. @throws SPOOL_WRITE_FAILED */
+  /** All that was committed before has its file, and its hash is told. @throws SPOOL_WRITE_FAILED */
   settled(): Promise<void>;
   /** Settles, as far as the disk allows. Nothing is to be appended afterwards. */
   close(): Promise<void>;
 }
 
+const KNOWN: LateHash = { from: 0, done: () => undefined };
+
 interface Committed extends RestoredFile {
   readonly id: string;
   readonly segments: readonly Segment[];
+  readonly hashed: LateHash['done'];
 }
 
 /**
  * The log of the last run must have been recovered: what it still says is lost now.
  * @param megabytes of the segments together; without room for one, every instance is to begin in a file
+ * @param tell hears of instances that the disk has damaged before they had their files
  */
-export async function openReceptionLog(layout: Layout, megabytes: number): Promise<ReceptionLog> {
+export async function openReceptionLog(
+  layout: Layout,
+  megabytes: number,
+  tell: Tell = () => undefined,
+): Promise<ReceptionLog> {
   const segments = createLogSegments(
     layout.receptionLog,
     Math.floor((megabytes * 1024 * 1024) / SEGMENT_BYTES),
@@ -123,12 +142,20 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
   const makeFiles = async (mayGoOn: () => boolean): Promise<void> => {
     while (waiting.length > 0 && mayGoOn()) {
       const some = nextFiles(waiting);
-      await restoreFiles({ folder: layout.ready, files: some, isReplacing: false });
+      const digests = await restoreFiles({ folder: layout.ready, files: some, isReplacing: false });
       await markSettled(some.map(({ id }) => id));
       waiting.splice(0, some.length);
+      await Promise.all(some.map((each, at) => tellHash(each, digests[at])));
       for (const { segments: needed } of some) for (const segment of needed) segment.needed -= 1;
     }
     if (waiting.length > 0) settleLater();
+  };
+
+  const tellHash = ({ to, hashed }: Committed, sha256: string | undefined) => {
+    if (sha256 !== undefined) return hashed(sha256);
+    const text =
+      'an instance that was received a moment ago is lost: the disk does not hold what was written';
+    return tell(new GatewayError('SPOOL_CORRUPT', text, { facts: { path: to } }));
   };
 
   /** Or a start after a crash would make the file again of an instance whose study was forgotten since. */
@@ -157,7 +184,9 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
   function createInstance(): LoggedInstance {
     begun += 1;
     const id = `${run}-${begun}`;
-    const pieces: (LogPiece & { readonly segment: Segment })[] = [];
+    const pieces: LogPiece[] = [];
+    const used: Segment[] = [];
+    let lastWritten = Promise.resolve();
     let isCommitted = false;
 
     const add = (text: RecordText, piece: LoggedBytes, isDurable: boolean): Promise<void> | undefined => {
@@ -165,28 +194,32 @@ export async function openReceptionLog(layout: Layout, megabytes: number): Promi
       const appended = append(text, piece, isDurable);
       if (appended === undefined) return undefined;
       const { segment, at, written } = appended;
-      pieces.push({ file: segment.file, at, bytes: piece.bytes, segment });
+      const { slab, bytes } = piece;
+      used.push(segment);
+      lastWritten = written.then(() => {
+        pieces.push({ file: segment.file, at, bytes, crc: dataCrcOf(slab.bytes) });
+      });
       lastAppendMs = performance.now();
       settleLater();
-      return written;
+      return lastWritten;
     };
 
     return {
-      pieces,
+      written: () => lastWritten.then(() => pieces),
       append: (piece) => add({ id, position: piece.position }, piece, false),
-      commit(last, to) {
+      commit(last, to, { from, done } = KNOWN) {
         if (existsSync(to)) return Promise.resolve(false);
         const sizeBytes = last.position + last.bytes;
         const text = { id, position: last.position, sizeBytes, ...nameInStudy(to) };
         return add(text, last, true)?.then(() => {
           isCommitted = true;
-          waiting.push({ id, pieces, sizeBytes, to, segments: pieces.map(({ segment }) => segment) });
+          waiting.push({ id, pieces, sizeBytes, to, hashedFrom: from, segments: used, hashed: done });
           return true;
         });
       },
       letGo() {
         if (isCommitted) return;
-        for (const { segment } of pieces.splice(0)) segment.needed -= 1;
+        for (const segment of used.splice(0)) segment.needed -= 1;
       },
     };
   }

@@ -49,13 +49,14 @@ parentPort.on('message', (first) => {
 function run(task) {
   const { id } = task;
   try {
+    if (task.kind === 'restore') return { id, isDone: true, digests: restoreFiles(task) };
     return { id, isDone: ACTS[task.kind](task) };
   } catch (error) {
     return { id, isDone: false, errno: String(error.code) };
   }
 }
 
-/** Each returns whether it is done; what is not, and throws nothing, found the name taken. */
+/** Each returns whether it is done, apart from `restore`; what is not, and throws nothing, found the name taken. */
 const ACTS = {
   write(piece) {
     return orBroken(piece.file, () => writeWhole(piece));
@@ -76,10 +77,6 @@ const ACTS = {
     unsynced.add(file);
     return true;
   },
-  restore(task) {
-    restoreFiles(task);
-    return true;
-  },
   sync({ paths }) {
     syncFiles(paths);
     return true;
@@ -98,8 +95,8 @@ const ACTS = {
     letGo(task);
     return true;
   },
-  note({ journal, line }) {
-    quietly(() => writeSync(journal, line));
+  note({ journal, text }) {
+    quietly(() => writeSync(journal, text));
     return true;
   },
   ask: () => true,

@@ -72,6 +72,8 @@ export interface LogPiece {
   /** In the log's file. */
   readonly at: number;
   readonly bytes: number;
+  /** CRC-32 of the bytes. */
+  readonly crc: number;
 }
 
 /** A file to be made of what lies in the log: all pieces but the last are whole blocks. */
@@ -79,6 +81,8 @@ export interface RestoredFile {
   readonly pieces: readonly LogPiece[];
   readonly sizeBytes: number;
   readonly to: string;
+  /** In the file, where that begins whose SHA-256 is wanted. */
+  readonly hashedFrom: number;
 }
 
 export interface Restoration {
@@ -112,11 +116,11 @@ interface Removal {
   readonly from: string;
 }
 
-/** A line for a journal. */
+/** Lines for a journal. */
 interface Note {
   readonly kind: 'note';
   readonly journal: number;
-  readonly line: string;
+  readonly text: string;
 }
 
 /** Nothing to do: an answer is all that is wanted. */
@@ -142,10 +146,15 @@ export interface ScribeResult {
   /** False without an `errno`: the name is taken. */
   readonly isDone: boolean;
   readonly errno?: string;
+  /** Of restored files. */
+  readonly digests?: Digests;
 }
 
+/** For each file the SHA-256, lower hex; undefined when it was not made, since the log holds other bytes than were written. */
+export type Digests = readonly (string | undefined)[];
+
 interface Waiting {
-  resolve(isDone: boolean): void;
+  resolve(result: ScribeResult): void;
   reject(error: Error): void;
 }
 
@@ -156,7 +165,8 @@ export const SLABS = createSlabs();
 
 let scribe: { readonly thread: Worker; readonly waiting: Map<number, Waiting> } | undefined;
 let lastId = 0;
-const notes: Note[] = [];
+/** Lines to be written, by journal. */
+const notes = new Map<number, string>();
 
 /** Writes a piece, which is a multiple of a block. @throws SPOOL_WRITE_FAILED */
 export async function writePiece(piece: Piece): Promise<void> {
@@ -173,8 +183,9 @@ export async function completeFile(completing: Completing, isDurable: boolean): 
  * @returns false when the name is taken
  * @throws SPOOL_WRITE_FAILED, also when a piece before could not be written
  */
-export function placeFile(placing: Placing): Promise<boolean> {
-  return ask({ kind: 'place', ...placing });
+export async function placeFile(placing: Placing): Promise<boolean> {
+  const { isDone } = await ask({ kind: 'place', ...placing });
+  return isDone;
 }
 
 /** @throws SPOOL_WRITE_FAILED */
@@ -186,12 +197,18 @@ export async function appendRecord(append: Append): Promise<void> {
  * Makes the files, all at once, and then makes them durable. None is made in a folder that is not there.
  * @throws SPOOL_WRITE_FAILED when not all are made and durable; it can be asked for again
  */
-export async function restoreFiles({ folder, files, isReplacing }: Restoration): Promise<void> {
-  const plain = files.map(({ pieces, sizeBytes, to }) => ({ pieces: pieces.map(onlyPiece), sizeBytes, to }));
-  await ask({ kind: 'restore', folder, files: plain, isReplacing });
+export async function restoreFiles({ folder, files, isReplacing }: Restoration): Promise<Digests> {
+  const plain = files.map(({ pieces, sizeBytes, to, hashedFrom }) => ({
+    pieces: pieces.map(onlyPiece),
+    sizeBytes,
+    to,
+    hashedFrom,
+  }));
+  const { digests = [] } = await ask({ kind: 'restore', folder, files: plain, isReplacing });
   // For few, the file system has no more to do than for each.
-  if (files.length >= MANY_FILES && (await syncFileSystem(folder))) return;
-  await ask({ kind: 'sync', paths: files.map(({ to }) => to) });
+  if (files.length < MANY_FILES || !(await syncFileSystem(folder)))
+    await ask({ kind: 'sync', paths: files.map(({ to }) => to) });
+  return digests;
 }
 
 /** Begins a new file with what lies in the log, whole blocks. @throws SPOOL_WRITE_FAILED */
@@ -210,12 +227,14 @@ export async function removeFile(file: number, from: string): Promise<void> {
  */
 export function noteLater(journal: number, line: string): void {
   // Not at once: whoever is to be answered goes first.
-  if (notes.length === 0) setImmediate(sendNotes);
-  notes.push({ kind: 'note', journal, line });
+  if (notes.size === 0) setImmediate(sendNotes);
+  notes.set(journal, `${notes.get(journal) ?? ''}${line}`);
 }
 
 function sendNotes(): void {
-  for (const note of notes.splice(0)) scribe?.thread.postMessage({ id: 0, ...note } satisfies ScribeTask);
+  for (const [journal, text] of notes)
+    scribe?.thread.postMessage({ id: 0, kind: 'note', journal, text } satisfies ScribeTask);
+  notes.clear();
 }
 
 /** Resolves when all that was asked before is done, journals included. */
@@ -225,11 +244,11 @@ export async function scribeIsIdle(): Promise<void> {
 }
 
 /** Nothing else crosses to the thread. */
-function onlyPiece({ file, at, bytes }: LogPiece): LogPiece {
-  return { file, at, bytes };
+function onlyPiece({ file, at, bytes, crc }: LogPiece): LogPiece {
+  return { file, at, bytes, crc };
 }
 
-function ask(act: Act): Promise<boolean> {
+function ask(act: Act): Promise<ScribeResult> {
   scribe ??= start();
   const { thread, waiting } = scribe;
   lastId += 1;
@@ -250,11 +269,11 @@ function start(): NonNullable<typeof scribe> {
   });
   const waiting = new Map<number, Waiting>();
   thread.on('message', (results: readonly ScribeResult[]) => {
-    for (const { id, isDone, errno } of results) {
-      const { resolve, reject } = waiting.get(id) ?? {};
-      waiting.delete(id);
-      if (errno === undefined) resolve?.(isDone);
-      else reject?.(diskError(errno));
+    for (const result of results) {
+      const { resolve, reject } = waiting.get(result.id) ?? {};
+      waiting.delete(result.id);
+      if (result.errno === undefined) resolve?.(result);
+      else reject?.(diskError(result.errno));
     }
     if (waiting.size === 0) thread.unref();
   });

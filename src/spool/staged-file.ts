@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
+import type { LateHash } from './reception-log.js';
 import { SLABS } from './scribe.js';
 import { SLAB_BYTES, type Slab } from './slabs.js';
 import type { StagingMemory } from './staging-memory.js';
@@ -27,9 +28,10 @@ export interface StagedFile {
    * Makes it durable and gives it its name, never replacing what stands there; what it was called before is gone, whatever
    * happens. Resolves to false when the name is taken.
    * @param folder of `to`
+   * @param hashed is told the SHA-256, at once or when the bytes are read for another reason; see `StudyStore.settled`
    * @throws SPOOL_WRITE_FAILED
    */
-  place(to: string, folder: PlaceFolder): Promise<boolean>;
+  place(to: string, folder: PlaceFolder, hashed: LateHash['done']): Promise<boolean>;
   /** Lets go of everything, unless it has been placed. May be called at any time, also twice. */
   discard(): Promise<void>;
 }
@@ -60,7 +62,8 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
     while (filled < bytes) {
       const chunk = gathered[used] ?? prefix;
       const taken = Math.min(chunk.length, bytes - filled);
-      chunk.copy(slab.data, filled, 0, taken);
+      // V8 may copy into shared memory word by word; this is one memcpy(3).
+      if (taken > 0) slab.data.fill(chunk.subarray(0, taken), filled, filled + taken);
       filled += taken;
       if (taken < chunk.length) gathered[used] = chunk.subarray(taken);
       else used += 1;
@@ -120,6 +123,11 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
     return hash;
   };
 
+  const sha256 = (): string => {
+    digest ??= hashNow().digest('hex');
+    return digest;
+  };
+
   const forgetUnhashed = () => {
     memory.release(unhashedBytes);
     unhashed = [];
@@ -141,16 +149,14 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
       if (failure !== undefined) throw failure;
       return { sizeBytes };
     },
-    sha256() {
-      digest ??= hashNow().digest('hex');
-      return digest;
-    },
+    sha256,
     settle: () => withRest((rest) => place.complete(rest, true)),
     flush: () => withRest((rest) => place.complete(rest, false)),
-    place: (to, folder) =>
+    place: (to, folder, hashed) =>
       withRest((rest) => {
         gone = Promise.resolve();
-        return place.place(rest, to, folder);
+        const isBegun = digest !== undefined || hash !== undefined;
+        return place.place(rest, to, folder, { from: prefix.length, isBegun, now: sha256, done: hashed });
       }),
     async discard() {
       forgetUnhashed();

@@ -1,7 +1,7 @@
 /** Where the bytes of a staged file go: straight into a file, or into the reception log first. */
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import type { NewFile } from './new-file.js';
-import type { LoggedInstance } from './reception-log.js';
+import type { LateHash, LoggedInstance } from './reception-log.js';
 import { completeFile, copyPieces, placeFile, removeFile, writePiece } from './scribe.js';
 import type { Slab } from './slabs.js';
 
@@ -20,6 +20,14 @@ export interface PlaceFolder {
   readonly isOrdered: boolean;
 }
 
+/** The SHA-256 of a file from some place on, for whoever wants to know it in the end. */
+export interface Hashing extends LateHash {
+  /** Some of it is made already, or all: the rest is not worth leaving to others. */
+  readonly isBegun: boolean;
+  /** Makes it. */
+  now(): string;
+}
+
 /** All of it throws SPOOL_WRITE_FAILED. Calls take effect in their order, also when nobody waits in between. */
 export interface StagingPlace {
   /** Pieces of about this size cost least. */
@@ -29,9 +37,10 @@ export interface StagingPlace {
   complete(last: SlabPiece, isDurable: boolean): Promise<string>;
   /**
    * With the last piece it is durable, and gets its name, never replacing what stands there. What it was called before is
-   * gone, whatever happens. Resolves to false when the name is taken.
+   * gone, whatever happens. Resolves to false when the name is taken; otherwise the hash is told, now or when the bytes are
+   * read again.
    */
-  place(last: SlabPiece, to: string, folder: PlaceFolder): Promise<boolean>;
+  place(last: SlabPiece, to: string, folder: PlaceFolder, hashing: Hashing): Promise<boolean>;
   /** Lets go of everything, unless it has been placed. */
   remove(): Promise<void>;
 }
@@ -59,9 +68,12 @@ export function placeInFile(file: NewFile): StagingPlace {
       await completeFile(piece(last), isDurable);
       return path;
     },
-    place: (last, to, { descriptor: folder, isOrdered }) =>
+    place(last, to, { descriptor: folder, isOrdered }, hashing) {
       // What lies in the cache is not covered by another file's fsync.
-      placeFile({ ...piece(last), from: path, to, folder, isOrdered: isOrdered && isUncached }),
+      const ordered = isOrdered && isUncached;
+      const placing = placeFile({ ...piece(last), from: path, to, folder, isOrdered: ordered });
+      return whenPlaced(placing, hashing);
+    },
     remove: () => removeFile(descriptor, path),
   };
 }
@@ -71,10 +83,10 @@ export function placeInLog(logged: LoggedInstance, create: () => Promise<NewFile
   let file: Promise<StagingPlace> | undefined;
 
   const goOn = async (): Promise<StagingPlace> => {
+    const pieces = await logged.written();
     const created = await create();
     const place = placeInFile(created);
-    // What was appended is on its way before it.
-    const copied = copyPieces(created.descriptor, logged.pieces);
+    const copied = copyPieces(created.descriptor, pieces);
     copied.finally(() => logged.letGo()).catch(() => undefined);
     return place;
   };
@@ -90,14 +102,24 @@ export function placeInLog(logged: LoggedInstance, create: () => Promise<NewFile
       await (appended ?? (await inFile()).write(next));
     },
     complete: async (last, isDurable) => (await inFile()).complete(last, isDurable),
-    async place(last, to, folder) {
-      const committed = file === undefined ? logged.commit(last, to) : undefined;
-      if (committed === undefined) return (await inFile()).place(last, to, folder);
-      return committed.finally(() => logged.letGo());
+    async place(last, to, folder, hashing) {
+      const late = hashing.isBegun ? undefined : hashing;
+      const committed = file === undefined ? logged.commit(last, to, late) : undefined;
+      if (committed === undefined) return (await inFile()).place(last, to, folder, hashing);
+      const placing = committed.finally(() => logged.letGo());
+      return late === undefined ? whenPlaced(placing, hashing) : placing;
     },
     async remove() {
       if (file === undefined) logged.letGo();
       else await (await file).remove();
     },
   };
+}
+
+/** Makes the hash while another thread waits for the disk. */
+async function whenPlaced(placing: Promise<boolean>, { now, done }: Hashing): Promise<boolean> {
+  const sha256 = now();
+  const isPlaced = await placing;
+  if (isPlaced) await done(sha256);
+  return isPlaced;
 }

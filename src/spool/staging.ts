@@ -36,7 +36,9 @@ export interface Staging {
 export async function openStaging(layout: Layout, tell: Tell, logMegabytes: number): Promise<Staging> {
   await wipe(layout.incoming);
   await wipe(layout.ready);
-  const log = (await isLogRecovered(layout, tell)) ? await openReceptionLog(layout, logMegabytes) : undefined;
+  const log = (await isLogRecovered(layout, tell))
+    ? await openReceptionLog(layout, logMegabytes, tell)
+    : undefined;
   const readyFiles = createReadyFiles(layout.ready);
   const memory = createStagingMemory(MAX_STAGING_BYTES);
 

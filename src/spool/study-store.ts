@@ -40,6 +40,8 @@ import {
 import { createStudyWriters } from './study-writers.js';
 
 const EXTENSIONS_SLOT = 'extensions';
+/** The SHA-256 of an instance whose file is not made yet. */
+const UNKNOWN = '';
 const UNLIMITED: StudyLimits = {
   maxBytes: Number.POSITIVE_INFINITY,
   maxInstances: Number.POSITIVE_INFINITY,
@@ -71,7 +73,7 @@ export interface StudyStore {
   attach(staged: StagedFile, key: string, attachment: Attachment): Promise<CommitOutcome>;
   /** Says something of one study alone, instead of what was said before. @throws STUDY_NOT_FOUND, SPOOL_WRITE_FAILED */
   describe(key: string, extensions: Extensions): Promise<void>;
-  /** All that was committed before can be read as files. @throws SPOOL_WRITE_FAILED */
+  /** All that was committed before can be read as files, and its SHA-256 is known. @throws SPOOL_WRITE_FAILED */
   settled(): Promise<void>;
   /** Studies with instances or attachments that no freeze has taken. */
   gathering(): readonly Study[];
@@ -174,21 +176,24 @@ export async function openStudyStore(
   };
 
   const place = async (staged: StagedFile, study: StoredStudy, unhashed: UnhashedInstance) => {
-    const describe = (): ReceivedInstance => ({ ...unhashed, sha256: staged.sha256() });
     const known = study.instances.get(unhashed.sopInstanceUid);
-    if (known !== undefined) {
-      const instance = describe();
+    if (known?.sha256 === UNKNOWN) await staging.settled();
+    // It is still unknown of one that the disk has damaged, which may come again.
+    if (known !== undefined && known.sha256 !== UNKNOWN) {
+      const instance = { ...unhashed, sha256: staged.sha256() };
       if (sameBytes(known, instance)) return 'duplicate';
       await keepAside(staged, study.key, instance);
       return 'conflict';
     }
     const counted = study.reserve(unhashed.dataSetBytes, limits);
     try {
+      const instance = { ...unhashed, sha256: UNKNOWN };
       const path = layout.instance(study.key, unhashed.sopInstanceUid);
-      const instance = await writers.of(study.key).place(staged, path, describe);
-      if (instance === undefined) {
-        throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
-      }
+      const isPlaced = await writers.of(study.key).place(staged, path, (sha256) => {
+        instance.sha256 = sha256;
+        return writers.of(study.key).note(instance);
+      });
+      if (!isPlaced) throw new GatewayError('FAULT', 'the spool holds a file that its index does not know');
       study.add(instance);
     } finally {
       counted();

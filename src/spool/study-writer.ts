@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { hasOrderedJournal } from '../disk/ordered-journal.mjs';
 import { formatJournal } from './journal.js';
 import { type OpenFile, openFile } from './open-file.js';
+import type { LateHash } from './reception-log.js';
 import { noteLater, scribeIsIdle } from './scribe.js';
 import type { StagedFile } from './staged-file.js';
 import type { PlaceFolder } from './staging-place.js';
@@ -34,20 +35,24 @@ export class StudyWriter {
 
   /**
    * Makes a staged file durable and gives it its name in the folder, never replacing one that stands there. The staged
-   * file is gone in every case.
-   * @param describe makes the entry for the journal, while another thread waits for the disk
-   * @returns the entry; undefined when the name is taken
+   * file is gone in every case. Resolves to false when the name is taken.
+   * @param hashed is told its SHA-256, as `StagedFile.place` says
    * @throws the disk's errors
    */
-  async place<T>(staged: StagedFile, to: string, describe: () => T): Promise<T | undefined> {
+  place(staged: StagedFile, to: string, hashed: LateHash['done']): Promise<boolean> {
+    return this.#use(([folder]) => staged.place(to, folder, hashed));
+  }
+
+  /** Writes an entry into the journal, some time later. What cannot be written is derived again. */
+  note(entry: unknown): Promise<void> {
+    const line = formatJournal([entry]).toString();
+    return this.#use(([, { descriptor }]) => noteLater(descriptor, line)).catch(() => undefined);
+  }
+
+  async #use<T>(act: (opened: readonly [OpenFolder, OpenFile]) => T | Promise<T>): Promise<T> {
     this.#users += 1;
     try {
-      const [folder, journal] = await this.#opening;
-      const placing = staged.place(to, folder);
-      const entry = describe();
-      if (!(await placing)) return undefined;
-      noteLater(journal.descriptor, formatJournal([entry]).toString());
-      return entry;
+      return await act(await this.#opening);
     } finally {
       this.#users -= 1;
     }

@@ -2,6 +2,7 @@
  * Instances that are durable in the reception log and have no file yet: whatever happens, what was committed gets its file,
  * with the bytes that came, and nothing else does.
  */
+import { createHash } from 'node:crypto';
 import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +24,9 @@ const MIB = 1024 * 1024;
 let layout: Layout;
 let log: ReceptionLog;
 const opened: ReceptionLog[] = [];
+/** Told so far, by name. */
+const hashes = new Map<string, string>();
+let told: GatewayError[] = [];
 const folders: string[] = [];
 
 const makeLayout = async (): Promise<Layout> => {
@@ -34,13 +38,15 @@ const makeLayout = async (): Promise<Layout> => {
 };
 
 const openLog = async (of: Layout): Promise<ReceptionLog> => {
-  const made = await openReceptionLog(of, 64);
+  const made = await openReceptionLog(of, 64, (damage) => told.push(damage));
   opened.push(made);
   await until(() => made.begin() !== undefined, { what: 'the log has room' });
   return made;
 };
 
 beforeEach(async () => {
+  hashes.clear();
+  told = [];
   layout = await makeLayout();
   await mkdir(layout.study(KEY));
   log = await openLog(layout);
@@ -54,6 +60,10 @@ function bytesOf(size: number, seed: number): Buffer {
   const bytes = Buffer.alloc(size);
   for (let at = 0; at < size; at += 1) bytes[at] = (at * 31 + seed * 7 + (at >> 8)) & 0xff;
   return bytes;
+}
+
+function hashOf(...chunks: readonly Buffer[]): string {
+  return createHash('sha256').update(Buffer.concat(chunks)).digest('hex');
 }
 
 const pathOf = (name: string, of = layout) => join(of.study(KEY), `${name}.dcm`);
@@ -72,7 +82,10 @@ const stage = async (...chunks: readonly Buffer[]): Promise<StagedFile> => {
 const place = async (staged: StagedFile, name: string): Promise<boolean> => {
   const folder = await open(layout.study(KEY));
   try {
-    return await staged.place(pathOf(name), { descriptor: folder.fd, isOrdered: false });
+    const hashed = (sha256: string) => {
+      hashes.set(name, sha256);
+    };
+    return await staged.place(pathOf(name), { descriptor: folder.fd, isOrdered: false }, hashed);
   } finally {
     await folder.close();
   }
@@ -131,6 +144,7 @@ it.each([
   await log.settled();
   for (const each of [layout, after])
     expect((await readFile(pathOf('1.1', each))).equals(expected)).toBe(true);
+  expect(hashes.get('1.1')).toBe(hashOf(...chunks));
   expect(await readdir(layout.ready)).toEqual([]);
 });
 
@@ -156,6 +170,21 @@ it('a disk that takes no file keeps nothing from being committed; its reader is 
   });
   expect(await placed()).toEqual([]);
   await mkdir(layout.ready);
+  await log.settled();
+  expect((await readFile(pathOf('1.1'))).equals(expected)).toBe(true);
+});
+
+it('what the disk has damaged before it got its file is told, has no hash, and may come again', async () => {
+  await withoutFiles();
+  await store('1.1', bytesOf(900_000, 1));
+  await store('1.2', bytesOf(100, 2));
+  await damage(layout, (segment) => segment.fill(0, 8192, 12_288));
+  await mkdir(layout.ready);
+  await log.settled();
+  expect(told).toMatchObject([{ code: 'SPOOL_CORRUPT', facts: { path: pathOf('1.1') } }]);
+  expect(await placed()).toEqual(['1.2']);
+  expect([...hashes.keys()]).toEqual(['1.2']);
+  const expected = await store('1.1', bytesOf(900_000, 1));
   await log.settled();
   expect((await readFile(pathOf('1.1'))).equals(expected)).toBe(true);
 });

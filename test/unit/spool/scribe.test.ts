@@ -1,4 +1,5 @@
 /** The commit point of an instance: whole and named, or not there; what stands there stays. */
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,21 +43,21 @@ it.each([
   ['more than what is written at once', [3_000_000, 3_000_000, 1]],
 ])('a data set of %s is placed whole, and its first name is gone', async (_title, sizes) => {
   const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
-  expect(await writer.place(await stage(...chunks), join(study, '1.dcm'), () => ({ uid: '1' }))).toEqual({
-    uid: '1',
-  });
+  const body = Buffer.concat(chunks);
+  const noted = (sha256: string) => writer.note({ sha256 });
+  expect(await writer.place(await stage(...chunks), join(study, '1.dcm'), noted)).toBe(true);
   await scribeIsIdle();
   const placed = await readFile(join(study, '1.dcm'));
-  expect(placed.equals(Buffer.concat([Buffer.from('head'), ...chunks]))).toBe(true);
+  expect(placed.equals(Buffer.concat([Buffer.from('head'), body]))).toBe(true);
   expect(await readdir(folder)).toEqual(['study']);
-  expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe('{"uid":"1"}\n');
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe(`{"sha256":"${sha256}"}\n`);
 });
 
-it('a name that is taken keeps its bytes, and the newcomer leaves no line in the journal', async () => {
+it('a name that is taken keeps its bytes, and nobody is told of the newcomer', async () => {
   await writeFile(join(study, '1.dcm'), 'first');
-  expect(await writer.place(await stage(Buffer.from('other')), join(study, '1.dcm'), () => ({}))).toBe(
-    undefined,
-  );
+  const noted = (sha256: string) => writer.note({ sha256 });
+  expect(await writer.place(await stage(Buffer.from('other')), join(study, '1.dcm'), noted)).toBe(false);
   await scribeIsIdle();
   expect(await readFile(join(study, '1.dcm'), 'utf8')).toBe('first');
   expect(await readFile(join(study, 'journal.jsonl'), 'utf8')).toBe('');
@@ -67,7 +68,7 @@ it('of many at once each has its own outcome: a file that cannot be placed fails
   const staged = await Promise.all([1, 2, 3].map((at) => stage(Buffer.from(`${at}`))));
   const names = ['1.dcm', join('missing', '2.dcm'), '3.dcm'];
   const outcomes = await Promise.allSettled(
-    staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), () => ({}))),
+    staged.map((each, at) => writer.place(each, join(study, names[at] ?? ''), () => undefined)),
   );
   expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   expect(outcomes[1]).toMatchObject({ reason: { code: 'SPOOL_WRITE_FAILED', facts: { errno: 'ENOENT' } } });
@@ -103,7 +104,7 @@ it.each([
   const opened = await open(study);
   try {
     const target = { descriptor: opened.fd, isOrdered };
-    const placed = staged.map((each, at) => each.place(join(study, `${at}.dcm`), target));
+    const placed = staged.map((each, at) => each.place(join(study, `${at}.dcm`), target, () => undefined));
     expect(await Promise.all(placed)).toEqual([true, true, true]);
   } finally {
     await opened.close();

@@ -1,15 +1,15 @@
 /** Studies in the spool: what is a duplicate, what a conflict, and what a restart makes of the files. */
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { formatFileMeta } from '../../../src/dicom/part10.js';
 import type { Attachment } from '../../../src/domain/attachment.js';
-import type { ReceivedInstance } from '../../../src/domain/instance.js';
 import { parseUid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout, studyKey } from '../../../src/spool/layout.js';
-import { openStudyStore, type StudyStore } from '../../../src/spool/study-store.js';
+import { openStudyStore, type StudyStore, type UnhashedInstance } from '../../../src/spool/study-store.js';
 
 const STUDY = parseUid('1.2.3', 'StudyInstanceUID');
 const KEY = studyKey(STUDY);
@@ -36,22 +36,22 @@ const dataSet = (content: string) =>
     Buffer.from(content),
   ]);
 
+const hashOf = (content: string) => createHash('sha256').update(dataSet(content)).digest('hex');
+
 const store = async (studies: StudyStore, uid: string, content: string) => {
   const sopInstanceUid = parseUid(uid, 'SOPInstanceUID');
-  const staged = await studies.stage(
+  const staged = await studies.stageNext(
     formatFileMeta({ sopClassUid: CT, sopInstanceUid, transferSyntaxUid: IMPLICIT }),
   );
   await staged.write(dataSet(content));
   const { sizeBytes } = await staged.finish();
-  const sha256 = staged.sha256();
-  const instance: ReceivedInstance = {
+  const instance: UnhashedInstance = {
     sopInstanceUid,
     sopClassUid: CT,
     transferSyntaxUid: IMPLICIT,
     seriesInstanceUid: parseUid('1.9', 'SeriesInstanceUID'),
     modality: 'CT',
     dataSetBytes: sizeBytes,
-    sha256,
     receivedAtMs: 5,
     callingAe: 'CT1',
     calledAe: 'DRAWBRIDGE',
@@ -69,6 +69,23 @@ it('the same bytes again are a duplicate; other bytes a conflict, kept aside; th
   expect(studies.conflictCounts().get(KEY)).toBe(1);
   expect((await readFile(layout.instance(KEY, parseUid('1.5', 'x')))).subarray(-4).toString()).toBe('aaaa');
   expect(await readdir(layout.incoming)).toEqual([]);
+});
+
+it('of what is in the reception log alone, a duplicate and a conflict are known as well; its hash when it has its file', async () => {
+  const studies = await openStudyStore(layout, { logMegabytes: 64 });
+  expect(await store(studies, '1.5', 'aaaa')).toBe('stored');
+  expect(await store(studies, '1.6', 'cccc')).toBe('stored');
+  expect(await Promise.all([store(studies, '1.5', 'aaaa'), store(studies, '1.6', 'bbbb')])).toEqual([
+    'duplicate',
+    'conflict',
+  ]);
+  expect(await store(studies, '1.7', 'dddd')).toBe('stored');
+  await studies.settled();
+  const hashes = [...((await studies.find(KEY))?.instances.values() ?? [])].map(({ sha256 }) => sha256);
+  expect(hashes).toEqual(['aaaa', 'cccc', 'dddd'].map(hashOf));
+  await studies.close();
+  const journal = await readFile(join(layout.study(KEY), 'journal.jsonl'), 'utf8');
+  expect(hashes.every((sha256) => journal.includes(sha256))).toBe(true);
 });
 
 it('of two that arrive at once, one is stored', async () => {
