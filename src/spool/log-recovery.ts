@@ -9,10 +9,11 @@ import { alignedMemory, BLOCK_BYTES, inWholeBlocks } from '../disk/uncached.mjs'
 import { readAll } from '../disk/whole.mjs';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Layout } from './layout.js';
+import type { LogPiece } from './log-piece.js';
 import { readRecordHead, recordBytes } from './log-record.mjs';
 import { SEGMENT_BYTES, silenceSegment } from './log-segments.js';
 import { type CommitText, parseRecordText, pathInStudy, type RecordText } from './log-text.js';
-import { type LogPiece, restoreFiles } from './scribe.js';
+import { restoreFiles } from './restorer.js';
 import type { Tell } from './study-folder.js';
 
 /** Files made in one go. */

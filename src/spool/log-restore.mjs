@@ -1,6 +1,6 @@
 /**
- * Instances from the reception log to files of their own. Part of the scribe's thread; what is to be done, and what is
- * promised, stands at `restoreFiles` in scribe.ts.
+ * Instances from the reception log to files of their own. Part of threads; what is to be done, and what is promised, stands
+ * at `restoreFiles` in restorer.ts, and at `copyPieces` in scribe.ts.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import {
@@ -19,9 +19,9 @@ import { inWholeBlocks, ownAlignedMemory, uncachedFlag } from '../disk/uncached.
 import { readAll, writeAll } from '../disk/whole.mjs';
 
 /**
- * @typedef {import('./scribe.js').LogPiece} LogPiece
- * @typedef {import('./scribe.js').RestoredFile} RestoredFile
- * @typedef {import('./scribe.js').Restoration} Restoration
+ * @typedef {import('./log-piece.js').LogPiece} LogPiece
+ * @typedef {import('./restorer.js').RestoredFile} RestoredFile
+ * @typedef {import('./restorer.js').Restoration} Restoration
  */
 
 /** As Linux has it for a checksum that is not right. */

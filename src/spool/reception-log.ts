@@ -11,10 +11,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Layout } from './layout.js';
+import type { LogPiece } from './log-piece.js';
 import { beginRecord, dataCrcOf, recordBytes } from './log-record.mjs';
 import { createLogSegments, SEGMENT_BYTES, type Segment } from './log-segments.js';
 import { formatRecordText, nameInStudy, type RecordText } from './log-text.js';
-import { appendRecord, type LogPiece, type RestoredFile, restoreFiles, SLABS } from './scribe.js';
+import { type RestoredFile, restoreFiles } from './restorer.js';
+import { appendRecord, SLABS } from './scribe.js';
 import type { Slab } from './slabs.js';
 import type { Tell } from './study-folder.js';
 
@@ -28,9 +30,9 @@ const IDLE_MS = 40;
 const RETRY_MS = 2_000;
 /** At the first start, room is made. */
 const PREPARATION_MS = 1_000;
-/** Files made in one go, while whatever comes waits: so many, or of so many bytes. */
-const FILES_AT_ONCE = 64;
-const BYTES_AT_ONCE = 8 * 1024 * 1024;
+/** Files made in one go, while whatever comes has less of the disk: so many, or of so many bytes. */
+const FILES_AT_ONCE = 256;
+const BYTES_AT_ONCE = 32 * 1024 * 1024;
 
 /** Bytes of one instance: in a slab behind a block that is left for the record's head. */
 export interface LoggedBytes {

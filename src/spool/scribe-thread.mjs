@@ -9,7 +9,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { inWholeBlocks } from '../disk/uncached.mjs';
 import { writeAll } from '../disk/whole.mjs';
 import { completeRecord, recordBytes } from './log-record.mjs';
-import { copyPieces, restoreFiles, syncFiles } from './log-restore.mjs';
+import { copyPieces } from './log-restore.mjs';
 
 /**
  * @typedef {import('./scribe.js').ScribeTask} ScribeTask
@@ -49,7 +49,6 @@ parentPort.on('message', (first) => {
 function run(task) {
   const { id } = task;
   try {
-    if (task.kind === 'restore') return { id, isDone: true, digests: restoreFiles(task) };
     return { id, isDone: ACTS[task.kind](task) };
   } catch (error) {
     return { id, isDone: false, errno: String(error.code) };
@@ -75,10 +74,6 @@ const ACTS = {
       throw error;
     }
     unsynced.add(file);
-    return true;
-  },
-  sync({ paths }) {
-    syncFiles(paths);
     return true;
   },
   complete(task) {
