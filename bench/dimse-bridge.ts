@@ -8,8 +8,6 @@ import type { Study } from './dimse-studies.js';
 import { dcmsend, timed } from './dimse-turns.js';
 import type { Measured } from './measure.js';
 
-/** After the last instance; subtracted from what is measured. */
-const QUIET_SECONDS = 1;
 /** Never over in a turn. */
 const NO_END_SECONDS = 600;
 const ARRIVAL_TIMEOUT_MS = 60_000;
@@ -30,6 +28,7 @@ export const wholeBridge: StartReceiver = async () => {
 };
 
 export interface Journey {
+  readonly name: string;
   /** From site A's modality to site B's PACS; the seconds from the last answer of A on, without the quiet time. */
   pass(study: Study): Promise<Measured>;
   /** Straight from the modality into that PACS. */
@@ -37,8 +36,11 @@ export interface Journey {
   stop(): Promise<void>;
 }
 
-/** @param first sent on its way before, so that the bridges are as warm as those that have run for days */
-export async function startJourney(root: string, first: Study): Promise<Journey> {
+/**
+ * @param first sent on its way before, so that the bridges are as warm as those that have run for days
+ * @param quietSeconds after the last instance; subtracted from what is measured
+ */
+export async function startJourney(root: string, first: Study, quietSeconds: number): Promise<Journey> {
   const pacs = await storescp('+B')(root);
   // storescp serves one association at a time, and dcmsend is to have its turn.
   const main = { name: 'main', aeTitle: 'PACS', host: '127.0.0.1', port: pacs.port, keepOpenSeconds: 0 };
@@ -54,13 +56,13 @@ export async function startJourney(root: string, first: Study): Promise<Journey>
       everyMs: 100,
       what: 'the study is at the PACS',
     });
-    const seconds = ((await newest(pacs)) - answeredAtMs) / 1000 - QUIET_SECONDS;
+    const seconds = ((await newest(pacs)) - answeredAtMs) / 1000 - quietSeconds;
     await empty(pacs);
     return { seconds };
   };
   try {
     for (const each of [a, b]) {
-      await each.configure({ completion: { quietSeconds: QUIET_SECONDS }, disk: DISK });
+      await each.configure({ completion: { quietSeconds }, disk: DISK });
       await each.start();
     }
     await pass(first);
@@ -69,6 +71,7 @@ export async function startJourney(root: string, first: Study): Promise<Journey>
     throw error;
   }
   return {
+    name: `two bridges, from the last answer on; quiet time of ${quietSeconds} s`,
     pass,
     async straight(study) {
       const { seconds } = await timed(pacs, study, 0, () => dcmsend(pacs.port, study.folders));

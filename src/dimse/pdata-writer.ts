@@ -107,7 +107,7 @@ export class OutgoingMessage {
       // While the peer takes the one piece, the next is read and hashed.
       const piece = await this.#dataSet.reading.next();
       if (piece !== undefined) this.#hash.update(piece);
-      await written;
+      if (written !== undefined) await written;
       progressed();
       if (piece === undefined) return this.#hash.digest('hex');
       this.#put(piece, NOTHING);
@@ -145,16 +145,19 @@ export class OutgoingMessage {
   }
 }
 
-/** Resolves when the bytes have been taken, and their memory is free. */
-function writeWhole(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise<void> {
+/** Resolves when the bytes have been taken, and their memory is free; undefined when that is so already. */
+function writeWhole(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise<void> | undefined {
+  let taken: () => void = () => undefined;
+  socket.write(bytes, () => taken());
+  if (socket.writableLength === 0) return undefined;
   const written = new Promise<void>((resolve, reject) => {
     const lost = () => reject(signal.reason);
     signal.addEventListener('abort', lost, { once: true });
-    socket.write(bytes, () => {
+    taken = () => {
       signal.removeEventListener('abort', lost);
       if (signal.aborted) lost();
       else resolve();
-    });
+    };
   });
   // Whoever awaits it may still be reading.
   written.catch(() => undefined);

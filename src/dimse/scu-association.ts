@@ -10,9 +10,11 @@ import { classifyContext } from './classify.js';
 import { type CommandElements, type CommandSet, RESPONSE_BIT } from './command-set.js';
 import type { Reading } from './instance-reading.js';
 import { type Frame, fragmentSize, MAX_SENT_PDU_BYTES, OutgoingMessage } from './pdata-writer.js';
+import { ScuAnswers } from './scu-answers.js';
 import { ScuConnection, type ScuConnectionOptions } from './scu-connection.js';
 import { ScuContexts } from './scu-contexts.js';
 import type { ProposedContext } from './scu-library.js';
+import { ScuLine } from './scu-line.js';
 import { createMessageReader, formatMessage, type Message } from './scu-message.js';
 import { answerRequest, echoRequest, ownRequest, serviceFor, storeRequest } from './scu-requests.js';
 import type { AssociationService, OwnRequest, ServicePeer } from './service.js';
@@ -30,12 +32,6 @@ export interface StoredInstance extends ProposedContext {
   readonly sopInstanceUid: string;
 }
 
-interface Pending {
-  resolve(answer: CommandSet): void;
-  reject(error: unknown): void;
-}
-
-const MAX_MESSAGE_ID = 65_535;
 /** Of an answer; those to our requests have none. */
 const MAX_ANSWER_DATA_SET_BYTES = 1024 * 1024;
 
@@ -54,12 +50,9 @@ export class ScuAssociation {
   readonly #services: readonly AssociationService[];
   readonly #connection: ScuConnection;
   readonly #contexts: ScuContexts;
-  readonly #pending = new Map<number, Pending>();
-  #lastMessageId = 0;
+  readonly #answers = new ScuAnswers();
+  readonly #line = new ScuLine(() => this.window);
   #fragmentBytes = 0;
-  #answers = 0;
-  /** The message that is being written; the next one waits. */
-  #line: Promise<unknown> | undefined;
 
   constructor(options: ScuAssociationOptions) {
     this.#options = options;
@@ -72,10 +65,7 @@ export class ScuAssociation {
     this.#connection = new ScuConnection(options, reader, (message) => this.#received(message));
     this.#contexts = new ScuContexts(options.contexts, this.#connection.library);
     this.#connection.obey(options.signal);
-    this.#connection.ended.addEventListener('abort', () => {
-      for (const pending of this.#pending.values()) pending.reject(this.failure);
-      this.#pending.clear();
-    });
+    this.#connection.ended.addEventListener('abort', () => this.#answers.fail(this.failure));
   }
 
   /** Connects and negotiates; see `openScuAssociation`. */
@@ -109,7 +99,7 @@ export class ScuAssociation {
 
   /** Answers that came so far. */
   get answers(): number {
-    return this.#answers;
+    return this.#answers.count;
   }
 
   /** False when we gave a user name and the PACS did not confirm it: it takes no user identity. */
@@ -139,21 +129,44 @@ export class ScuAssociation {
 
   /** A C-STORE, put together as far as can be before its turn. Its context must have been accepted. */
   draft(instance: StoredInstance, reading: Reading, frame: Frame): StoreDraft {
-    const messageId = this.#nextMessageId();
+    const messageId = this.#answers.nextMessageId();
     const contextId = this.#contexts.idOf(instance);
     const command = this.#format(contextId, storeRequest(messageId, instance));
     const fragmentBytes = this.#fragmentBytes;
     return { messageId, message: new OutgoingMessage(frame, { command, contextId, fragmentBytes, reading }) };
   }
 
-  /** C-STORE. No more than `window` may be outstanding. */
-  store({ messageId, message }: StoreDraft): StoreTicket {
+  /**
+   * C-STORE. It goes out as soon as fewer than `window` are outstanding: in the very moment in which an answer makes room.
+   * @param begin called right before its first byte goes out; false withdraws it
+   */
+  store({ messageId, message }: StoreDraft, begin: () => boolean | Promise<boolean>): StoreTicket {
     const { socket, ended, watchdog } = this.#connection;
-    const answer = this.#awaitAnswer(messageId, 'a C-STORE');
     const line = { socket, signal: ended, progressed: () => watchdog.progress() };
-    const written = this.#speak(() => message.write(line));
-    const sent = written.then(() => undefined);
-    const answered = Promise.all([answer, written]).then(([{ status = 0 }, sha256]) => ({ status, sha256 }));
+    const stored = this.#line.enter(async () => {
+      let hasBegun = false;
+      try {
+        return await this.#speak(async () => {
+          const mayGo = begin();
+          if (mayGo !== true && !(await mayGo)) return undefined;
+          ended.throwIfAborted();
+          hasBegun = true;
+          const answer = this.#awaitAnswer(messageId, 'a C-STORE', () => this.#line.leave());
+          return { answer, sha256: await message.write(line) };
+        });
+      } catch (error) {
+        if (hasBegun) throw error;
+        return undefined;
+      } finally {
+        if (!hasBegun) this.#line.leave();
+      }
+    });
+    const sent = stored.then((one) => one !== undefined);
+    const answered = stored.then(async (one) => {
+      if (one === undefined) return undefined;
+      const { status = 0 } = await one.answer;
+      return { status, sha256: one.sha256 };
+    });
     for (const promise of [sent, answered]) promise.catch(() => undefined);
     return { sent, answered };
   }
@@ -199,12 +212,8 @@ export class ScuAssociation {
     }
     const { messageIdBeingRespondedTo: id = 0, status } = command;
     if (status !== undefined && describeStatus(status).category === 'pending') return;
-    const pending = this.#pending.get(id);
-    if (pending === undefined) throw this.#connection.lost('answers what was not asked');
     if (status === undefined) throw this.#connection.lost('answers without a status');
-    this.#pending.delete(id);
-    this.#answers += 1;
-    pending.resolve(command);
+    if (!this.#answers.take(id, command)) throw this.#connection.lost('answers what was not asked');
   }
 
   async #serve(message: Message): Promise<void> {
@@ -224,8 +233,8 @@ export class ScuAssociation {
       dataSet,
     }: { readonly what: string; readonly timeoutMs: number; readonly dataSet?: Buffer },
   ): Promise<CommandSet> {
-    const messageId = this.#nextMessageId();
-    const answer = this.#awaitAnswer(messageId, what, timeoutMs);
+    const messageId = this.#answers.nextMessageId();
+    const answer = this.#awaitAnswer(messageId, what, () => undefined, timeoutMs);
     await this.#say(contextId, command(messageId), dataSet);
     return answer;
   }
@@ -241,19 +250,8 @@ export class ScuAssociation {
   }
 
   /** Writes one message after the other; one that breaks off in the middle ends the association. */
-  async #speak<T>(write: () => Promise<T>): Promise<T> {
-    const before = this.#line;
-    const turn = before === undefined ? this.#write(write) : before.then(() => this.#write(write));
-    const over = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#line = over;
-    try {
-      return await turn;
-    } finally {
-      if (this.#line === over) this.#line = undefined;
-    }
+  #speak<T>(write: () => Promise<T>): Promise<T> {
+    return this.#line.speak(() => this.#write(write));
   }
 
   async #write<T>(write: () => Promise<T>): Promise<T> {
@@ -270,23 +268,15 @@ export class ScuAssociation {
   #awaitAnswer(
     messageId: number,
     what: string,
+    answered: () => void,
     timeoutMs = this.#connection.responseTimeoutMs,
   ): Promise<CommandSet> {
     const { watchdog } = this.#connection;
     watchdog.begin(timeoutMs, `does not answer ${what}`);
-    const answer = new Promise<CommandSet>((resolve, reject) => {
-      if (this.failure !== undefined) reject(this.failure);
-      else this.#pending.set(messageId, { resolve, reject });
-    }).finally(() => watchdog.end());
-    // Whoever awaits it may still be writing.
-    answer.catch(() => undefined);
-    return answer;
-  }
-
-  /** 1 to 65 535, none that still waits for its answer. */
-  #nextMessageId(): number {
-    do this.#lastMessageId = (this.#lastMessageId % MAX_MESSAGE_ID) + 1;
-    while (this.#pending.has(this.#lastMessageId));
-    return this.#lastMessageId;
+    return this.#answers.awaitAnswer(messageId, () => {
+      // What begins at once goes on under the same timer.
+      answered();
+      watchdog.end();
+    });
   }
 }

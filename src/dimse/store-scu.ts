@@ -46,14 +46,14 @@ export interface StoreScuOptions extends ScuTimeouts {
   /** Aborts the associations; what has no answer by then is unanswered. */
   readonly signal?: AbortSignal;
   /**
-   * Called before the first byte of an instance goes out, each time that it does, and awaited. If it throws, sending
-   * stops and `storeInstances` throws the same.
+   * Called before the first byte of an instance goes out, each time that it does, and awaited where there is something to
+   * await. If it throws, sending stops and `storeInstances` throws the same.
    */
-  onSending?(instance: OutgoingInstance): void | Promise<void>;
+  onSending?(instance: OutgoingInstance): Promise<void> | undefined;
   /**
-   * Called for one outcome at a time, and awaited before the association sends the next instance. Outcomes come in the
-   * order of the instances only on one association that does not break, and whose peer answers in order. If it throws,
-   * sending stops and `storeInstances` throws the same.
+   * Called for one outcome at a time, and awaited while the association sends the next instance, but no further. Outcomes
+   * come in the order of the instances only on one association that does not break, and whose peer answers in order. If it
+   * throws, sending stops and `storeInstances` throws the same.
    */
   onOutcome(outcome: StoreOutcome): void | Promise<void>;
   readonly log?: Log;
@@ -142,7 +142,7 @@ async function sendLine(
   const parts: SenderParts = {
     queue,
     signal,
-    sending: (instance) => reporter.guard(async () => options.onSending?.(instance)),
+    sending: (instance) => reporter.announce(() => options.onSending?.(instance)),
     report: (outcome) => reporter.report(outcome),
     isStopped: () => reporter.hasFailed,
     ...(convert === undefined ? {} : { convert }),
@@ -202,19 +202,26 @@ class Reporter {
 
   report(outcome: StoreOutcome): Promise<void> {
     this.#last = this.#last.then(async () => {
-      if (this.hasFailed) return;
-      await this.guard(() => this.#give(outcome));
+      if (!this.hasFailed) await this.#give(outcome).catch((error: unknown) => this.#fail(error));
     });
     return this.#last;
   }
 
-  /** What the caller throws is kept for `throwFailure`. */
-  async guard(call: () => Promise<void>): Promise<void> {
+  /** Tells the caller of an instance that is about to go out. @returns whether it may */
+  announce(tell: () => Promise<void> | undefined): boolean | Promise<boolean> {
     try {
-      await call();
+      const told = tell();
+      if (told === undefined) return !this.hasFailed;
+      return told.catch((error: unknown) => this.#fail(error)).then(() => !this.hasFailed);
     } catch (error) {
-      this.#failure ??= { error };
+      this.#fail(error);
+      return false;
     }
+  }
+
+  /** What the caller throws is kept for `throwFailure`. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
   }
 
   throwFailure(): void {

@@ -1,7 +1,8 @@
 /**
  * The instances of a queue over one association: while one is being answered, the next is made ready to the last byte of
- * its first write, and the one after it is read; as many are outstanding as was agreed. Ends when the queue is empty, the association is lost, or sending has been stopped; everything that
- * was taken from the queue by then has had its outcome, or is back in it.
+ * its first write, and the one after it is read; as many are outstanding as was agreed. Ends when the queue is empty, the
+ * association is lost, or sending has been stopped; everything that was taken from the queue by then has had its outcome,
+ * or is back in it.
  */
 import { toGatewayError } from '../errors/gateway-error.js';
 import { classifyStatus } from './classify.js';
@@ -16,8 +17,8 @@ export interface SenderParts {
   readonly queue: StoreQueue<OutgoingInstance>;
   readonly convert?: Convert;
   readonly signal: AbortSignal;
-  /** Resolves when the instance may go out. Never throws. */
-  sending(instance: OutgoingInstance): Promise<void>;
+  /** Called right before an instance goes out: whether it may. Never throws. */
+  sending(instance: OutgoingInstance): boolean | Promise<boolean>;
   /** Resolves when the outcome has been noted. Never throws. */
   report(outcome: StoreOutcome): Promise<void>;
   /** Nothing new is to be sent. */
@@ -47,7 +48,8 @@ export async function sendOver(lease: Lease, parts: SenderParts): Promise<void> 
   const desks = takeDesks();
   const free = [...desks];
   const ahead: Promise<Prepared>[] = [];
-  const outstanding = new Set<Promise<void>>();
+  /** Those that have gone out, or are about to, and whose outcome has not been noted. */
+  const unsettled = new Set<Promise<void>>();
   const isOver = () => association.failure !== undefined || parts.isStopped();
   const readMore = (): void => {
     for (let desk = free.pop(); desk !== undefined; desk = free.pop()) {
@@ -63,32 +65,31 @@ export async function sendOver(lease: Lease, parts: SenderParts): Promise<void> 
   readMore();
   for (let next = ahead[0]; next !== undefined; next = ahead[0]) {
     const prepared = await next;
-    const { own, desk } = prepared;
-    // The PACS is at the instance before: now is the time for all that takes long.
-    const draft =
-      'reading' in prepared ? association.draft(prepared.instance, prepared.reading, desk.frame) : undefined;
-    while (outstanding.size >= association.window) await Promise.race(outstanding);
-    if (draft !== undefined && !isOver()) await parts.sending(own);
     if (isOver()) break;
-    ahead.shift();
     if ('outcome' in prepared) {
+      await Promise.all(unsettled);
       await report(prepared.outcome);
-    } else if (draft !== undefined) {
-      const ticket = association.store(draft);
+    } else {
+      // The PACS is at the instance before: now is the time for all that takes long.
+      const { own, instance, reading, desk } = prepared;
+      const draft = association.draft(instance, reading, desk.frame);
+      while (unsettled.size > association.window) await Promise.race(unsettled);
+      const ticket = association.store(draft, () => !isOver() && parts.sending(own));
       const settled: Promise<void> = settle(lease, ticket, prepared, parts).finally(() =>
-        outstanding.delete(settled),
+        unsettled.delete(settled),
       );
-      outstanding.add(settled);
-      await ticket.sent.catch(() => undefined);
+      unsettled.add(settled);
+      if (!(await ticket.sent.catch(() => true))) break;
     }
-    free.push(desk);
+    ahead.shift();
+    free.push(prepared.desk);
     readMore();
   }
   for (const unsent of (await Promise.all(ahead)).reverse()) {
     queue.putBack(unsent.own);
     if ('reading' in unsent) await unsent.reading.close();
   }
-  await Promise.all(outstanding);
+  await Promise.all(unsettled);
   giveDesks(desks, association.failure === undefined);
 }
 
@@ -127,7 +128,9 @@ async function settle(
 ): Promise<void> {
   const { sopInstanceUid } = own;
   try {
-    const { status, sha256 } = await ticket.answered;
+    const answer = await ticket.answered;
+    if (answer === undefined) return;
+    const { status, sha256 } = answer;
     const { transferSyntaxUid } = instance;
     await report({
       sopInstanceUid,

@@ -7,10 +7,18 @@ export interface StoreDraft {
   readonly message: OutgoingMessage;
 }
 
-/** It is under way. Both end in the association's failure when it is lost. */
+/** It waits for its turn, or is under way. Both end in the association's failure when it is lost. */
 export interface StoreTicket {
-  /** Resolves when all of it has gone out; rejects with SPOOL_CORRUPT when the source fails, which aborts the association. */
-  readonly sent: Promise<void>;
-  /** The final status, and the SHA-256 of the data set as it went out. */
-  readonly answered: Promise<{ readonly status: number; readonly sha256: string }>;
+  /**
+   * True when all of it has gone out; false when it was withdrawn before its first byte. Rejects with SPOOL_CORRUPT when
+   * the source fails, which aborts the association.
+   */
+  readonly sent: Promise<boolean>;
+  /** The final status, and the SHA-256 of the data set as it went out; undefined when it was withdrawn. */
+  readonly answered: Promise<StoreAnswer | undefined>;
+}
+
+export interface StoreAnswer {
+  readonly status: number;
+  readonly sha256: string;
 }

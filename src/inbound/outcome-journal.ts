@@ -88,6 +88,7 @@ export class OutcomeJournal {
   #sinceMs = 0;
   #writing: Promise<void> = Promise.resolve();
   #beginning: Promise<void> | undefined;
+  #hasBegun = false;
   /** Sent in this run, and without an outcome. */
   readonly #open = new Set<string>();
 
@@ -96,11 +97,14 @@ export class OutcomeJournal {
     this.#earlier = earlier;
   }
 
-  /** Before an instance goes out: the first waits until the disk knows that the run has begun. @throws the errno */
-  sending(sopInstanceUid: string): Promise<void> {
+  /**
+   * Before an instance goes out: the first waits until the disk knows that the run has begun, the others for nothing.
+   * @throws the errno
+   */
+  sending(sopInstanceUid: string): Promise<void> | undefined {
     this.#open.add(sopInstanceUid);
-    this.#beginning ??= this.#write((path) => appendJournalDurably(path, [{ run: 'begun' }]));
-    return this.#beginning;
+    this.#beginning ??= this.#begin();
+    return this.#hasBegun ? undefined : this.#beginning;
   }
 
   /** Takes an outcome, and writes those that wait when it is time. @throws the errno of the write */
@@ -128,6 +132,11 @@ export class OutcomeJournal {
       this.#waiting.push({ run: 'ended', ...(this.#earlier.isAnyUnknown ? { isAnyUnknown: true } : {}) });
     }
     await this.flush();
+  }
+
+  async #begin(): Promise<void> {
+    await this.#write((path) => appendJournalDurably(path, [{ run: 'begun' }]));
+    this.#hasBegun = true;
   }
 
   #write(append: (path: string) => Promise<void>): Promise<void> {
