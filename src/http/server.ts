@@ -1,11 +1,18 @@
 /** Listeners, HTTPS and plain, that stop in bounded time. */
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 
 /** No request sends more header than this. */
 const MAX_HEADER_BYTES = 16 * 1024;
 /** A connection on which nothing moves for this long is closed; a slow upload of hours is none. */
 const STALL_TIMEOUT_MS = 120_000;
+/** The same while the listener closes: some partners hold the end of an envelope back for a minute. */
+const CLOSING_STALL_TIMEOUT_MS = 1_000;
 const HEADERS_TIMEOUT_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 /** Far more than partners and browsers open; what comes on top is closed at once. */
@@ -67,6 +74,12 @@ async function listen(server: Server, { host, port, app }: ListenOptions): Promi
   server.maxConnections = MAX_CONNECTIONS;
   // Handlers answer `Expect: 100-continue` themselves, after they have looked at the head.
   server.on('checkContinue', app);
+  const open = new Set<IncomingMessage>();
+  const note = (request: IncomingMessage) => {
+    open.add(request);
+    request.once('close', () => open.delete(request));
+  };
+  server.on('request', note).on('checkContinue', note);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -85,6 +98,7 @@ async function listen(server: Server, { host, port, app }: ListenOptions): Promi
           resolve();
         });
         server.closeIdleConnections();
+        for (const { complete, socket } of open) if (!complete) socket.setTimeout(CLOSING_STALL_TIMEOUT_MS);
       }),
   };
 }

@@ -39,6 +39,22 @@ describe('a plain listener', () => {
     await closed;
   });
 
+  it('that closes does not wait for a body of which nothing comes', async () => {
+    let begun = false;
+    const app: RequestListener = (request, response) => {
+      begun = true;
+      echo(request, response);
+    };
+    const listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
+    const request = httpRequest({ port: listener.port, method: 'POST', agent: false });
+    const answered = once(request, 'response');
+    request.write('half');
+    await until(() => begun);
+    const broken = expect(answered).rejects.toThrow('socket hang up');
+    await listener.close(600_000);
+    await broken;
+  });
+
   it('that closes does not wait longer than it was given', async () => {
     const listener = await listenPlain({ host: '127.0.0.1', port: 0, app: () => undefined });
     const unanswered = ask({ port: listener.port });
