@@ -30,5 +30,6 @@ VOLUME /data
 EXPOSE 11112 8443 8080
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "scripts/drawbridge.mjs"]
+# By itself: its first line says how Node is to run it.
+ENTRYPOINT ["/app/scripts/drawbridge.mjs"]
 CMD ["up"]

@@ -1,4 +1,5 @@
 /** What a gateway takes instances in with, and nothing else of it: SCP, intake, store. Told the data folder. */
+import { compileLater } from '../src/compose/compile-later.js';
 import { scpSettings } from '../src/compose/scp-settings.js';
 import { parseSettings } from '../src/config/load.js';
 import { startScp } from '../src/dimse/scp.js';
@@ -10,6 +11,8 @@ import { createLayout } from '../src/spool/layout.js';
 import { openStudyStore } from '../src/spool/study-store.js';
 
 const MAX_ASSOCIATIONS = 512;
+
+compileLater();
 
 const folder = process.argv[2] ?? '';
 const settings = parseSettings(

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeOptions } from '../test/support/node-options.js';
 import { startOrthanc } from '../test/support/orthanc.js';
 import { freePort } from '../test/support/ports.js';
 import { startProcess } from '../test/support/processes.js';
@@ -29,6 +30,7 @@ export function drawbridge(options: { readonly isUnsynced?: boolean } = {}): Sta
     const running = await startProcess({
       command: process.execPath,
       args: [
+        ...nodeOptions(),
         ...(options.isUnsynced === true ? ['--import', beside('unsynced.js')] : []),
         ...profiling(),
         beside('dimse-receive-child.js'),

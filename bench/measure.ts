@@ -42,11 +42,15 @@ export interface Turns {
   readonly ratio: number;
 }
 
-/** Runs all contestants of a row in turn, `rounds` times after `uncounted` ones. */
+/**
+ * Runs all contestants of a row in turn, `rounds` times after `uncounted` ones; every other round from the last to the first,
+ * since what one of them leaves behind in the page cache is the next one's gain or loss.
+ */
 export async function takeTurns(row: Row, rounds: number, uncounted = 1): Promise<readonly Turns[]> {
   const seen = new Map<string, Measured[]>(row.contestants.map(({ name }) => [name, []]));
   for (let round = -uncounted; round < rounds; round += 1) {
-    for (const { name, isOnce, run } of row.contestants) {
+    const order = round % 2 === 0 ? row.contestants : row.contestants.toReversed();
+    for (const { name, isOnce, run } of order) {
       if (isOnce && round !== 0) continue;
       await row.before?.();
       const measured = await run();

@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The `drawbridge` command: sets up what is missing, then hands over to src/cli/main.ts. */
+#!/usr/bin/env -S node --max-semi-space-size=2
+/**
+ * The `drawbridge` command: sets up what is missing, then hands over to src/cli/main.ts. Bytes that pass through wait for
+ * the young generation to be collected; where that may grow to many megabytes, so does what waits. V8 must be told at its start.
+ */
 import { launch, setUp } from './setup.mjs';
 
 await launch(async () => {

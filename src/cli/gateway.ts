@@ -1,5 +1,6 @@
 /** `drawbridge gateway`: the gateway alone; workers run elsewhere, against the same Redis and data folder. */
 import { Command } from 'commander';
+import { compileLater } from '../compose/compile-later.js';
 import { ensureSite } from '../compose/first-run.js';
 import { startGateway } from '../compose/gateway.js';
 import { classifyListenError } from '../compose/listen-error.js';
@@ -31,6 +32,7 @@ export function gatewayCommand(): Command {
     .addOption(configOption())
     .option('--json', 'one JSON object on standard output, once it listens')
     .action(async (options: ConfigOption & JsonOption) => {
+      compileLater();
       const stopped = untilStopped();
       const first = await ensureSite(configPath(options), process.env);
       tellFirstRun(first);

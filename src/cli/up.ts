@@ -1,5 +1,6 @@
 /** `drawbridge up`: everything one site, or one hub, needs on this machine, until it is told to stop. */
 import { Command } from 'commander';
+import { compileLater } from '../compose/compile-later.js';
 import { ensureSite, type FirstRun } from '../compose/first-run.js';
 import { startHub } from '../compose/hub.js';
 import { startBridge } from '../compose/supervisor.js';
@@ -19,6 +20,7 @@ export function upCommand(): Command {
     .addOption(configOption())
     .option('--json', 'one JSON object on standard output, once it listens')
     .action(async (options: ConfigOption & JsonOption) => {
+      compileLater();
       const stopped = untilStopped();
       const path = configPath(options);
       const first = await ensureSite(path, process.env);

@@ -47,6 +47,7 @@ export interface ScuConnectionOptions extends ScuTimeouts {
 const RELEASE_TIMEOUT_MS = 5_000;
 /** How long an A-ABORT may take to leave. */
 const ABORT_LINGER_MS = 1_000;
+const READ_BYTES = 16 * 1024;
 const RELEASE_RESPONSE = Buffer.from([PDU_TYPES.releaseResponse, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
 
 export class ScuConnection {
@@ -74,7 +75,8 @@ export class ScuConnection {
     this.#received = received;
     this.#pacs = formatAeAddress(pacs);
     this.#guard = createReplyGuard(this.#pacs);
-    this.socket = options.connect?.(pacs) ?? connect({ host: pacs.host, port: pacs.port, noDelay: true });
+    const take = (bytes: Buffer) => this.#receive(bytes);
+    this.socket = options.connect?.(pacs) ?? connectPlainly(pacs, take);
     this.#librarySocket = new LibrarySocket(this.socket, (pdu) => withRoles(pdu, options.roles));
     this.library = new ScuLibrary(this.#librarySocket, {
       accepted: () => this.#accepted(),
@@ -84,7 +86,7 @@ export class ScuConnection {
       aborted: (abort) => this.fail(classifyAbort(abort, this.#pacs)),
       failed: (cause) => this.fail(this.lost('sends what cannot be read', cause)),
     });
-    this.socket.on('data', (chunk) => this.#receive(chunk));
+    this.socket.on('data', take);
     this.socket.on('error', (error) =>
       this.fail(isGatewayError(error) ? error : classifySocketError(error, this.#pacs)),
     );
@@ -267,6 +269,16 @@ export class ScuConnection {
     // A peer that reads nothing would keep the last bytes, and with them the socket, for ever.
     setTimeout(() => this.socket.destroy(), ABORT_LINGER_MS).unref();
   }
+}
+
+/** What comes in is read into one buffer: an answer is short, and to make a new one for each takes longer than to read it. */
+function connectPlainly({ host, port }: CalledPacs, take: (bytes: Buffer) => void): Socket {
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  const callback = (length: number) => {
+    take(Buffer.from(buffer.subarray(0, length)));
+    return true;
+  };
+  return connect({ host, port, noDelay: true, onread: { buffer, callback } });
 }
 
 /** The library knows no role selection. */

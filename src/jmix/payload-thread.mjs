@@ -2,23 +2,19 @@
  * What sealing and opening do beside the first thread: read a payload's files and hash them, or write many small ones;
  * encrypt or decrypt, and hash the ciphertext. Bytes cross in slabs of shared memory, which come round again; messages say
  * what lies in them. The cipher is here also because each call of it gives out new memory, which costs next to nothing to
- * collect where there is little else. A thread waits for its disk and for nothing else, so every call is synchronous.
+ * collect where there is little else. A thread waits for its disk and for nothing else, so calls are synchronous, but for the
+ * reads of read-job.mjs.
  * payload-thread.ts starts it and names its messages. Plain JavaScript, because a thread is started from a file: this one
  * is the same in a build and under test.
  */
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MessageChannel, parentPort } from 'node:worker_threads';
-import { DIRECT, inWholeBlocks } from '../disk/uncached.mjs';
+import { readJob } from './read-job.mjs';
 
 /** Of this size, what the cipher gives out is soon used again. */
 const CIPHER_BYTES = 64 * 1024;
-/** Without O_NONBLOCK a pipe that was put in a file's place would be waited at for ever. */
-const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
-
-/** Up to here, the cache is cheaper than the disk. */
-const SMALL_FILE_BYTES = 64 * 1024;
 
 const { port1: NOWHERE } = new MessageChannel();
 NOWHERE.close();
@@ -29,108 +25,30 @@ parentPort?.on('message', ({ task, memory, slabBytes, port }) => {
   );
   const job = JOBS[task.kind](task);
   let hasFailed = false;
-  port.on('message', (message) => {
+  const tell = (reply) => port.postMessage(reply);
+  const fail = (error) => {
+    if (!hasFailed) tell({ error: plainError(error) });
+    hasFailed = true;
+  };
+  port.on('message', async (message) => {
     // The end, whether all is done or not. Whoever hears the port close knows that nothing is open any more.
     if (message === 'end') {
-      job.close();
+      await job.close();
       port.close();
       return;
     }
     if (hasFailed) return;
     try {
-      port.postMessage(job.run(message, views[message.slab]));
+      const reply = job.run(message, views[message.slab]);
+      if (reply instanceof Promise) reply.then(tell, fail);
+      else tell(reply);
     } catch (error) {
-      hasFailed = true;
-      port.postMessage({ error: plainError(error) });
+      fail(error);
     }
   });
 });
 
 const JOBS = { read: readJob, write: writeJob, encrypt: encryptJob, decrypt: decryptJob };
-
-/** Fills one slab after the other with the files' bytes, as many files as fit. */
-function readJob({ files }) {
-  let at = 0;
-  /** Whether the disk was asked for what came before: then it is for what follows. */
-  let isCold = false;
-  /** The file that is open. */
-  let current;
-
-  const begin = ({ path, sizeBytes, tailOffset }) => {
-    const fd = openToRead(path, isCold && sizeBytes > SMALL_FILE_BYTES);
-    current = { fd, path, position: 0, end: 0, whole: createHash('sha256') };
-    const found = fstatSync(fd);
-    // One byte too many shows that it has grown as well as all of them.
-    if (found.isFile()) current.end = Math.min(found.size, sizeBytes + 1);
-    if (tailOffset !== undefined) current.tail = { offset: tailOffset, hash: createHash('sha256') };
-  };
-
-  const readInto = (free) => {
-    const { fd, position, end, whole, tail } = current;
-    const wanted = Math.min(free.length, end - position);
-    const askedBefore = process.resourceUsage().fsRead;
-    const bytesRead = wanted === 0 ? 0 : Math.min(wanted, readBlocks(fd, free, wanted, position));
-    isCold ||= process.resourceUsage().fsRead > askedBefore;
-    const bytes = free.subarray(0, bytesRead);
-    whole.update(bytes);
-    if (tail !== undefined) tail.hash.update(bytes.subarray(Math.max(0, tail.offset - position)));
-    current.position += bytesRead;
-    // Shorter than a moment ago; whoever counts the bytes finds out.
-    const isLast = bytesRead === 0 || current.position === end;
-    return { sizeBytes: bytesRead, ...(isLast ? finish() : {}) };
-  };
-
-  /** Whole blocks, as a file that passes by the cache wants it; some file systems say only here that they know none of it. */
-  const readBlocks = (fd, free, wanted, position) => {
-    try {
-      return readSync(fd, free, 0, inWholeBlocks(wanted), position);
-    } catch (error) {
-      if (error.code !== 'EINVAL') throw error;
-      closeSync(fd);
-      current.fd = openSync(current.path, READ_FLAGS);
-      return readSync(current.fd, free, 0, wanted, position);
-    }
-  };
-
-  const finish = () => {
-    const { fd, whole, tail } = current;
-    current = undefined;
-    closeSync(fd);
-    at += 1;
-    return {
-      sha256: whole.digest('hex'),
-      ...(tail === undefined ? {} : { tailSha256: tail.hash.digest('hex') }),
-    };
-  };
-
-  return {
-    run({ slab }, view) {
-      const pieces = [];
-      for (let filled = 0; at < files.length && filled < view.length; ) {
-        if (current === undefined) begin(files[at]);
-        const piece = readInto(view.subarray(filled));
-        filled += inWholeBlocks(piece.sizeBytes);
-        pieces.push(piece);
-      }
-      return { slab, pieces };
-    },
-    close() {
-      if (current !== undefined) closeSync(current.fd);
-      current = undefined;
-    },
-  };
-}
-
-/** Past the cache where it would not be found there: a study is read once, long after it came. */
-function openToRead(path, isUncached) {
-  if (!isUncached) return openSync(path, READ_FLAGS);
-  try {
-    return openSync(path, READ_FLAGS | DIRECT);
-  } catch (error) {
-    if (error.code !== 'EINVAL') throw error;
-    return openSync(path, READ_FLAGS);
-  }
-}
 
 /** Writes what the slabs hold into new files in `folder`. */
 function writeJob({ folder }) {

@@ -77,10 +77,10 @@ export interface ThreadJob {
   end(): Promise<void>;
 }
 
-/** By job: large enough that a message, a read or a write costs nothing, small enough for the processor's cache. */
+/** By job: large enough that a message, a read or a write costs nothing; small files are written while others come. */
 export const SLAB_BYTES = {
-  read: 256 * 1024,
-  encrypt: 256 * 1024,
+  read: 1024 * 1024,
+  encrypt: 1024 * 1024,
   decrypt: 1024 * 1024,
   write: 256 * 1024,
 } as const satisfies Record<ThreadTask['kind'], number>;

@@ -12,6 +12,7 @@ import type { DeliveryView, ReceptionView, StudyView } from '../../src/http/port
 import { createLayout } from '../../src/spool/layout.js';
 import { ownCard, type PeerCard } from '../../src/trust/peer-card.js';
 import { readSiteKeys } from '../../src/trust/site-keys.js';
+import { nodeOptions } from './node-options.js';
 import { freePort } from './ports.js';
 import { type RunningProcess, startProcess } from './processes.js';
 
@@ -102,7 +103,7 @@ export async function makeBridge(id: string): Promise<TestBridge> {
       if (LAUNCHER === undefined) throw new Error('there is no build: npm run build');
       running = await startProcess({
         command: process.execPath,
-        args: [LAUNCHER, 'up', '--config', configPath],
+        args: [...nodeOptions(), LAUNCHER, 'up', '--config', configPath],
         ready: /dashboard: http/,
       });
     },

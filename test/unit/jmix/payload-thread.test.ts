@@ -3,8 +3,10 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFileSink } from '../../../src/jmix/file-sink.js';
 import { openEnvelope } from '../../../src/jmix/open.js';
 import { stagedIn } from '../../../src/jmix/payload-staging.js';
 import { HAS_SECOND_PROCESSOR } from '../../../src/jmix/payload-thread.js';
@@ -26,9 +28,18 @@ afterAll(async () => {
   await rm(root, { recursive: true });
 });
 
-async function storedFile(index: number, bytes: Buffer): Promise<PayloadFile & { readonly path: string }> {
+type Write = (path: string, bytes: Buffer) => Promise<void>;
+
+/** Where the file system can, so that it is read from the disk. */
+const writePastTheCache: Write = (path, bytes) => pipeline([bytes], createFileSink(path));
+
+async function storedFile(
+  index: number,
+  bytes: Buffer,
+  write: Write = writeFile,
+): Promise<PayloadFile & { readonly path: string }> {
   const path = join(root, randomUUID());
-  await writeFile(path, bytes);
+  await write(path, bytes);
   return {
     path,
     name: `dicom/1.2.${index}.dcm`,
@@ -61,6 +72,16 @@ describe.runIf(HAS_SECOND_PROCESSOR)('stored files, sealed and opened beside the
   it('come out of the tar as they lay on the disk', async () => {
     const staging = memoryStaging();
     await openEnvelope(openRequest(sealed.source, { stage: staging.stage }));
+    for (const [index, bytes] of contents.entries())
+      expect(staging.files.get(`dicom/1.2.${index}.dcm`)?.equals(bytes)).toBe(true);
+  });
+
+  it('come out of the tar as they lay on the disk, and nowhere else', async () => {
+    const cold: PayloadFile[] = [];
+    for (const [index, bytes] of contents.entries())
+      cold.push(await storedFile(index, bytes, writePastTheCache));
+    const staging = memoryStaging();
+    await openEnvelope(openRequest((await sealInMemory({ files: cold })).source, { stage: staging.stage }));
     for (const [index, bytes] of contents.entries())
       expect(staging.files.get(`dicom/1.2.${index}.dcm`)?.equals(bytes)).toBe(true);
   });
@@ -109,17 +130,28 @@ describe.runIf(HAS_SECOND_PROCESSOR)('stored files, sealed and opened beside the
 describe.runIf(HAS_SECOND_PROCESSOR)('a stored file that is not what it was', () => {
   const seal = (files: readonly PayloadFile[]) => codeOf(sealInMemory({ files }));
 
-  it.each([
+  const changes = [
     ['has become shorter', (path: string) => truncate(path, 10_000), 'SPOOL_CORRUPT'],
     ['has grown', (path: string) => appendFile(path, 'x'), 'SPOOL_CORRUPT'],
     ['has other bytes', (path: string) => writeFile(path, Buffer.alloc(700_000)), 'SPOOL_CORRUPT'],
     ['is a folder now', replaceByFolder, 'SPOOL_CORRUPT'],
     ['is gone', (path: string) => rm(path), 'FAULT'],
-  ])('fails the sealing when it %s', async (_what, change, code) => {
+  ] as const;
+
+  const sealChanged = async (change: (path: string) => Promise<void>, write?: Write) => {
     const files = [];
-    for (let index = 0; index < 5; index += 1) files.push(await storedFile(index, randomBytes(700_000)));
+    for (let index = 0; index < 5; index += 1)
+      files.push(await storedFile(index, randomBytes(700_000), write));
     await change(files[3]?.path ?? '');
-    expect(await seal(files)).toBe(code);
+    return seal(files);
+  };
+
+  it.each(changes)('fails the sealing when it %s', async (_what, change, code) => {
+    expect(await sealChanged(change)).toBe(code);
+  });
+
+  it.each(changes)('fails the sealing from the disk when it %s', async (_what, change, code) => {
+    expect(await sealChanged(change, writePastTheCache)).toBe(code);
   });
 });
 
