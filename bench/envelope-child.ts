@@ -5,7 +5,6 @@
  */
 import { createCipheriv, createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseEnvelopeId } from '../src/domain/envelope-id.js';
@@ -31,21 +30,22 @@ export interface EnvelopeKeys {
   readonly signer: { readonly privateKey: string; readonly publicKey: string };
 }
 
+export interface FileToSeal {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Made up where it lies nowhere. */
+  readonly path?: string;
+}
+
 export type EnvelopeTask = {
   readonly keys: EnvelopeKeys;
   readonly id: string;
+  /** A folder for what is of no interest afterwards; nothing in it is removed here, since that would slow the next files down. */
+  readonly scratch: string;
   /** Ours leaves what it wrote to the kernel, as the others do; false in no bridge. */
   readonly isUnsynced?: true;
 } & (
-  | {
-      readonly act: 'seal';
-      readonly dataDir: string;
-      readonly files: readonly {
-        readonly name: string;
-        readonly sizeBytes: number;
-        readonly path?: string;
-      }[];
-    }
+  | { readonly act: 'seal'; readonly dataDir: string; readonly files: readonly FileToSeal[] }
   | { readonly act: 'open'; readonly envelope: string; readonly out: string }
   | { readonly act: 'in-memory'; readonly bytes: number }
   | { readonly act: 'jmix-js-seal'; readonly library: string; readonly study: string; readonly out: string }
@@ -80,6 +80,10 @@ interface JmixJs {
 }
 
 const PIECE_BYTES = 256 * 1024;
+/** The study that warms the process up: files large enough to be written as slices are, and often enough. */
+const WARM_FILES = 500;
+const WARM_FILE_BYTES = 66_000;
+const WARM_TURNS = 3;
 const MAX_BYTES = 64 * 1024 ** 3;
 const ENTITY = { name: 'Bench', id: 'org:bench', contact: 'bench@example.org' };
 
@@ -99,16 +103,22 @@ const result: EnvelopeResult = {
 };
 process.stdout.write(`${JSON.stringify(result)}\n`);
 
-/** A small envelope there and back, so that the process is as warm as one that has run for days. */
+/** A small study there and back, so that the process is as warm as one that has run for days. */
 async function warmUp(): Promise<void> {
   if (task.act !== 'seal' && task.act !== 'open') return;
-  const root = await mkdtemp(join(tmpdir(), 'drawbridge-warm-'));
-  const { keys } = task;
-  const id = randomUUID();
-  const files = Array.from({ length: 8 }, (_, index) => ({ name: `dicom/${index}.dcm`, sizeBytes: 1 << 20 }));
-  const envelope = await seal({ act: 'seal', dataDir: join(root, 'data'), files, id, keys });
-  await open({ act: 'open', envelope, out: join(root, 'out'), id, keys });
-  await rm(root, { recursive: true });
+  const root = await mkdtemp(join(task.scratch, 'warm-'));
+  let files: readonly FileToSeal[] = Array.from({ length: WARM_FILES }, (_, index) => ({
+    name: `dicom/${index}.dcm`,
+    sizeBytes: WARM_FILE_BYTES,
+  }));
+  for (let turn = 0; turn < WARM_TURNS; turn += 1) {
+    const common = { keys: task.keys, id: randomUUID(), scratch: root };
+    const dataDir = join(root, `data-${turn}`);
+    const envelope = await seal({ ...common, act: 'seal', dataDir, files });
+    const out = await open({ ...common, act: 'open', envelope, out: join(root, `out-${turn}`) });
+    // The next time from the disk, as a bridge's.
+    files = files.map((file) => ({ ...file, path: join(out, file.name) }));
+  }
 }
 
 function run(): Promise<string | undefined> {
