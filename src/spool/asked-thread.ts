@@ -1,6 +1,6 @@
 /**
  * A thread that is asked to do things to files, and answers. It is started by the first question, and keeps no process
- * alive but while somebody waits for it.
+ * alive but while somebody waits for it. Where it is not asked for long, it may end, and be started again.
  */
 import type { Worker } from 'node:worker_threads';
 import { classifyDiskError } from './atomic.js';
@@ -28,10 +28,25 @@ interface Waiting<Result> {
   reject(error: Error): void;
 }
 
-export function createAskedThread<Act, Result extends Answer>(start: () => Worker): AskedThread<Act, Result> {
+/** @param idleMs it ends when it was not asked for so long; by default it stays */
+export function createAskedThread<Act, Result extends Answer>(
+  start: () => Worker,
+  idleMs?: number,
+): AskedThread<Act, Result> {
   const waiting = new Map<number, Waiting<Result>>();
   let thread: Worker | undefined;
   let lastId = 0;
+  let idle: NodeJS.Timeout | undefined;
+
+  /** Nobody waits for it any more. */
+  const rest = (resting: Worker): void => {
+    resting.unref();
+    if (idleMs === undefined) return;
+    idle = setTimeout(() => {
+      thread = undefined;
+      void resting.terminate();
+    }, idleMs).unref();
+  };
 
   const startThread = (): Worker => {
     const started = start();
@@ -42,9 +57,12 @@ export function createAskedThread<Act, Result extends Answer>(start: () => Worke
         if (result.errno === undefined) resolve?.(result);
         else reject?.(diskError(result.errno));
       }
-      if (waiting.size === 0) started.unref();
+      if (waiting.size === 0) rest(started);
     });
     const broken = () => {
+      // Of one that has ended by itself nobody waits, and another may run in its place.
+      if (thread !== started) return;
+      clearTimeout(idle);
       thread = undefined;
       for (const { reject } of waiting.values()) reject(diskError('ESRCH'));
       waiting.clear();
@@ -56,6 +74,7 @@ export function createAskedThread<Act, Result extends Answer>(start: () => Worke
 
   return {
     ask(act) {
+      clearTimeout(idle);
       thread ??= startThread();
       const asked = thread;
       lastId += 1;

@@ -1,6 +1,7 @@
 /**
  * Threads that give instances of the reception log files of their own. Not the scribe: whoever sends the next instance
- * waits for that one. Two, since each waits for the disk at every file.
+ * waits for that one. Two, since each waits for the disk at every file; each holds a dozen megabytes, so they end when
+ * nothing has come for a while.
  */
 import { Worker } from 'node:worker_threads';
 import { type Answer, type Asked, createAskedThread } from './asked-thread.js';
@@ -44,6 +45,7 @@ export interface RestorerResult extends Answer {
 export type Digests = readonly (string | undefined)[];
 
 const THREADS = 2;
+const IDLE_MS = 2_000;
 /** Of so many, one sync of the file system costs less than one for each. */
 const MANY_FILES = 16;
 
@@ -54,6 +56,7 @@ const threads = Array.from({ length: THREADS }, () =>
         // It reads files that were opened elsewhere.
         trackUnmanagedFds: false,
       }),
+    IDLE_MS,
   ),
 );
 
