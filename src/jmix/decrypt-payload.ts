@@ -2,6 +2,7 @@
  * The plaintext of a sealed payload, decrypted by another thread, which hashes the ciphertext as well. Nothing of it may
  * be believed before the generator has ended without an error.
  */
+import { putBytes } from '../disk/put-bytes.mjs';
 import type { EncryptionParameters } from './encryption-parameters.js';
 import { decryptFailed } from './payload-cipher.js';
 import { SLAB_BYTES, startThreadJob, type ThreadJob } from './payload-thread.js';
@@ -66,7 +67,7 @@ async function feed(
     }
     for (let at = 0; at < piece.length; ) {
       slab ??= await pool.take();
-      const copied = piece.copy(slabs[slab] ?? piece, filled, at);
+      const copied = putBytes(slabs[slab] ?? piece, filled, piece, at);
       at += copied;
       filled += copied;
       if (filled < SLAB_BYTES.decrypt) continue;

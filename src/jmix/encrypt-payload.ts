@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Readable, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
+import { putBytes } from '../disk/put-bytes.mjs';
 import { inBlocks } from './blocks.js';
 import { createEncryptor } from './payload-cipher.js';
 import { HAS_SECOND_PROCESSOR, SLAB_BYTES, startThreadJob, type ThreadJob } from './payload-thread.js';
@@ -102,7 +103,7 @@ async function compose({ tar }: Encryption, { pool, post }: ThreadJob): Promise<
   for await (const piece of tar) {
     for (let at = 0; at < piece.length; ) {
       slab ??= await pool.take();
-      const copied = piece.copy(pool.slabs[slab] ?? piece, filled, at);
+      const copied = putBytes(pool.slabs[slab] ?? piece, filled, piece, at);
       at += copied;
       filled += copied;
       if (filled === SLAB_BYTES.encrypt) send(filled);

@@ -4,6 +4,7 @@
  */
 import { close, constants, ftruncate, open } from 'node:fs';
 import { promisify } from 'node:util';
+import { putBytes } from '../disk/put-bytes.mjs';
 import { inWholeBlocks } from '../disk/uncached.mjs';
 import { writeAllLater } from '../disk/whole.mjs';
 import type { SlabPool } from './slab-pool.js';
@@ -58,7 +59,7 @@ export function startLargeFile(path: string, uncached: number, { slabs, take, gi
       for (let from = 0; from < bytes.length; ) {
         slab ??= await take();
         if (failures.length > 0) throw failures[0];
-        const copied = bytes.copy(slabs[slab] ?? bytes, filled, from);
+        const copied = putBytes(slabs[slab] ?? bytes, filled, bytes, from);
         from += copied;
         filled += copied;
         if (filled === slabs[slab]?.length) send();

@@ -11,6 +11,7 @@ import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MessageChannel, parentPort } from 'node:worker_threads';
+import { putBytes } from '../disk/put-bytes.mjs';
 import { readJob } from './read-job.mjs';
 
 /** Of this size, what the cipher gives out is soon used again. */
@@ -123,7 +124,7 @@ function* inPieces(bytes) {
 
 function cipherInPlace(cipher, piece) {
   const changed = cipher.update(piece);
-  changed.copy(piece);
+  putBytes(piece, 0, changed);
   giveBack(changed);
 }
 

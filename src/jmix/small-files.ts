@@ -1,4 +1,5 @@
 /** Many small files, written by another thread, to which they cross many at once. */
+import { putBytes } from '../disk/put-bytes.mjs';
 import { SLAB_BYTES, type SmallFile, startThreadJob } from './payload-thread.js';
 
 /** Of the tiniest, as many are on their way at once: they cost more in the message than in the slab. */
@@ -48,7 +49,7 @@ export function startSmallFiles(folder: string): SmallFiles {
       if (filled + sizeBytes > SLAB_BYTES.write || files.length === MAX_FILES) await send();
       const memory = pool.slabs[slab] ?? Buffer.alloc(0);
       const begin = filled;
-      for await (const chunk of body) filled += chunk.copy(memory, filled);
+      for await (const chunk of body) filled += putBytes(memory, filled, chunk);
       files.push({ name, sizeBytes: filled - begin });
       return memory.subarray(begin, filled);
     },

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { putBytes } from '../disk/put-bytes.mjs';
 import { inWholeBlocks, uncachedFlag } from '../disk/uncached.mjs';
 import { writeAllLater } from '../disk/whole.mjs';
 import { borrowSlabs } from '../jmix/slab-pool.js';
@@ -54,7 +55,7 @@ export async function writeArriving(
     for await (const chunk of body) {
       for (let from = 0; from < chunk.length; ) {
         slab ??= await take();
-        const copied = chunk.copy(slabs[slab] ?? chunk, filled, from);
+        const copied = putBytes(slabs[slab] ?? chunk, filled, chunk, from);
         from += copied;
         filled += copied;
         if (filled === PIECE_BYTES) send();

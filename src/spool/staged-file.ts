@@ -3,6 +3,7 @@
  * into the scribe's memory a piece at a time and written by its thread; a writer that is ahead of the disk is told to wait.
  */
 import { createHash, type Hash } from 'node:crypto';
+import { putBytes } from '../disk/put-bytes.mjs';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import type { LateHash } from './reception-log.js';
 import { SLABS } from './scribe.js';
@@ -57,13 +58,12 @@ export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: St
 
   /** Takes so many bytes from the front. */
   const fill = (slab: Slab, bytes: number): void => {
+    const piece = slab.data.subarray(0, bytes);
     let filled = 0;
     let used = 0;
     while (filled < bytes) {
       const chunk = gathered[used] ?? prefix;
-      const taken = Math.min(chunk.length, bytes - filled);
-      // V8 may copy into shared memory word by word; this is one memcpy(3).
-      if (taken > 0) slab.data.fill(chunk.subarray(0, taken), filled, filled + taken);
+      const taken = putBytes(piece, filled, chunk);
       filled += taken;
       if (taken < chunk.length) gathered[used] = chunk.subarray(taken);
       else used += 1;
