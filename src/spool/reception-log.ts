@@ -32,6 +32,8 @@ const RETRY_MS = 2_000;
 const PREPARATION_MS = 1_000;
 /** Files made in one go, while whatever comes has less of the disk: so many, or of so many bytes. */
 const FILES_AT_ONCE = 256;
+/** So many fit into the head of a record. */
+const IDS_IN_RECORD = 64;
 const BYTES_AT_ONCE = 32 * 1024 * 1024;
 
 /** Bytes of one instance: in a slab behind a block that is left for the record's head. */
@@ -161,13 +163,16 @@ export async function openReceptionLog(
   };
 
   /** Or a start after a crash would make the file again of an instance whose study was forgotten since. */
-  const markSettled = async (settled: readonly string[]): Promise<void> => {
+  const markSettled = async (ids: readonly string[]): Promise<void> => {
     const slab = SLABS.take();
     if (slab === undefined) return;
     try {
-      const marked = append({ settled }, { slab, bytes: 0 }, true);
-      await marked?.written;
-      if (marked !== undefined) marked.segment.needed -= 1;
+      for (let at = 0; at < ids.length; at += IDS_IN_RECORD) {
+        const settled = ids.slice(at, at + IDS_IN_RECORD);
+        const marked = append({ settled }, { slab, bytes: 0 }, true);
+        await marked?.written;
+        if (marked !== undefined) marked.segment.needed -= 1;
+      }
     } finally {
       SLABS.give(slab);
     }

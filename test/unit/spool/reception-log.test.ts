@@ -125,6 +125,21 @@ const damage = async (of: Layout, change: (segment: Buffer) => void) => {
   await writeFile(path, segment);
 };
 
+it('more than get their files in one go get them all the same, and are done with', async () => {
+  const names = Array.from({ length: 300 }, (_, at) => `1.${1000 + at}`);
+  await withoutFiles();
+  await Promise.all(names.map((name) => store(name, Buffer.from(name))));
+  await mkdir(layout.ready);
+  await log.settled();
+  expect(await placed()).toEqual(names);
+  expect([...hashes.keys()].sort()).toEqual(names);
+  const after = await crash();
+  await rm(pathOf('1.1000', after));
+  await rm(pathOf('1.1299', after));
+  expect(await recover(after)).toEqual([]);
+  expect(await placed(after)).toEqual(names.slice(1, -1));
+});
+
 it.each([
   ['nothing', []],
   ['a few bytes', [10]],
