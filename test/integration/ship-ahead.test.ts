@@ -146,6 +146,15 @@ const left = async () => {
   const { scratch, staging, opened, inbox } = b.context.layout;
   return (await Promise.all([scratch, staging, opened, inbox].map(filesIn))).flat();
 };
+/** Whoever comes to the door waits until the function is called that this returns. */
+const holdUp = (put: (door: () => Promise<void>) => void): (() => void) => {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  put(() => opened);
+  return open;
+};
 /** All of the payload is at site-b, opened, and nobody has heard of it. */
 const held = () =>
   until(async () => {
@@ -208,11 +217,9 @@ it('a gateway that stops breaks it off; what has a record goes on its queue', as
   const [one, two] = [await gather(), await gather({ seed: 2 })];
   await beQuiet(one);
   await held();
-  let answer = (): void => undefined;
-  beforeAnswer = () =>
-    new Promise((resolve) => {
-      answer = resolve;
-    });
+  const answer = holdUp((door) => {
+    beforeAnswer = door;
+  });
   const id = await complete(one);
   await until(async () => (await receptionOf(id)) !== undefined);
   await beQuiet(two);
@@ -259,11 +266,9 @@ it('while its end is on the way, recovery leaves it alone', async () => {
   const key = await gather();
   await beQuiet(key);
   await held();
-  let answer = (): void => undefined;
-  beforeAnswer = () =>
-    new Promise((resolve) => {
-      answer = resolve;
-    });
+  const answer = holdUp((door) => {
+    beforeAnswer = door;
+  });
   const id = await complete(key);
   await until(async () => (await receptionOf(id)) !== undefined);
   expect(await recoverDeliveries(parts, [id])).toBe(1);
@@ -274,11 +279,9 @@ it('while its end is on the way, recovery leaves it alone', async () => {
 });
 
 it('a study that is complete before all has left is sent to its end', async () => {
-  let read = (): void => undefined;
-  beforeBody = () =>
-    new Promise((resolve) => {
-      read = resolve;
-    });
+  const read = holdUp((door) => {
+    beforeBody = door;
+  });
   const key = await gather();
   await beQuiet(key);
   await until(() => line.carried.control.up > 64 * 1024);
