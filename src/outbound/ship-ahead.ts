@@ -120,8 +120,8 @@ export function createShippedAhead(
       await noteAcknowledged(parts, delivery);
       await parts.enqueue('receipt', id);
     } catch (error) {
-      // The record knows how far it came: the job is derived from it again.
-      parts.log.warn({ event: 'queue.add_failed', delivery: id, reason: String(error) });
+      // Of the disk, or of Redis. The record knows how far it came: the job is derived from it again.
+      parts.log.warn({ event: 'delivery.postponed', delivery: id, reason: String(error) });
     }
   };
 

@@ -42,6 +42,8 @@ export function createAskedThread<Act, Result extends Answer>(
   const rest = (resting: Worker): void => {
     resting.unref();
     if (idleMs === undefined) return;
+    // What was only told is answered as well.
+    clearTimeout(idle);
     idle = setTimeout(() => {
       thread = undefined;
       void resting.terminate();

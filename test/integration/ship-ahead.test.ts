@@ -3,6 +3,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createAhead } from '../../src/compose/ahead.js';
+import type { Delivery } from '../../src/domain/delivery.js';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
 import type { Peer } from '../../src/domain/peer.js';
 import { createPeerApp } from '../../src/http/peer-app.js';
@@ -15,7 +17,7 @@ import { createSealedAhead } from '../../src/outbound/seal-ahead.js';
 import { createShippedAhead, type ShippedAheadOptions } from '../../src/outbound/ship-ahead.js';
 import { identifyPeer } from '../../src/trust/peers.js';
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.js';
-import { createFakePeerApi } from '../support/fake-operations.js';
+import { createFakePeerApi, fakeDelivery } from '../support/fake-operations.js';
 import { freePort } from '../support/ports.js';
 import { peerOf } from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
@@ -31,38 +33,47 @@ let sites: TestSites;
 let a: TestSite;
 let b: TestSite;
 let line: CuttingProxy;
-let listener: HttpListener;
+let listeners: HttpListener[];
 let parts: CompletionParts;
 /** Comes before site-b takes an upload's bytes, and before it answers. */
 let beforeBody: () => Promise<void>;
 let beforeAnswer: () => Promise<void>;
 let uploads: number;
 
-beforeEach(async () => {
-  const port = await freePort();
+beforeEach(() => openSites('site-b'));
+afterEach(closeSites);
+
+/** Site-a, and these receivers; what goes to site-b goes over the line. */
+async function openSites(...receivers: readonly string[]): Promise<void> {
+  const ports = new Map<string, number>();
+  for (const id of receivers) ports.set(id, await freePort());
+  const [port = 0] = ports.values();
   line = await startCuttingProxy({ target: { port } });
-  const url = `https://${line.host}:${port}`;
-  sites = await makeSites(['site-a', 'site-b'], (site) => (site === 'site-a' ? { via: undefined, url } : {}));
+  const urlOf = (id: string) => `https://${id === 'site-b' ? line.host : '127.0.0.1'}:${ports.get(id)}`;
+  sites = await makeSites(['site-a', ...receivers], (site, peer) =>
+    site === 'site-a' ? { via: undefined, url: urlOf(peer) } : {},
+  );
   a = sites.site('site-a');
   b = sites.site('site-b');
   beforeBody = () => Promise.resolve();
   beforeAnswer = () => Promise.resolve();
   uploads = 0;
-  await listen(port);
+  listeners = await Promise.all([...ports].map(([id, each]) => listen(sites.site(id), each)));
   start();
-});
-afterEach(async () => {
+}
+
+async function closeSites(): Promise<void> {
   await close();
   await line.stop();
-  await listener.close(0);
+  await Promise.all(listeners.map((listener) => listener.close(0)));
   await sites.close();
-});
+}
 
-/** Site-b, as other bridges see it. */
-async function listen(port: number): Promise<void> {
-  const { keys, peers } = b.context;
-  const receive = createReceiver(b.inbound);
-  listener = await listenTls({
+/** A site, as other bridges see it. */
+function listen({ context, inbound }: TestSite, port: number): Promise<HttpListener> {
+  const { keys, peers, receptions } = context;
+  const receive = createReceiver(inbound);
+  return listenTls({
     host: '127.0.0.1',
     port,
     certificate: keys.tls.certificate,
@@ -80,7 +91,7 @@ async function listen(port: number): Promise<void> {
           return received;
         },
         async probe(_peerId, id) {
-          const held = await receptionOf(id);
+          const held = await receptions.read(id);
           return held && { manifestSha256: held.manifestSha256 };
         },
       },
@@ -90,12 +101,28 @@ async function listen(port: number): Promise<void> {
 }
 
 /** A gateway of site-a. */
-function start(options: Partial<ShippedAheadOptions> = {}, change: Partial<Peer> = {}): void {
+function start(
+  options: Partial<ShippedAheadOptions> = {},
+  change: Partial<Peer> = {},
+  to: readonly string[] = ['site-b'],
+): void {
   const outbound = { ...a.process({ peers: peersWith(change) }).outbound, enqueue: a.outbound.enqueue };
-  const routes = [routeTo('site-b')];
+  const routes = [routeTo(...to)];
   const shippedAhead = createShippedAhead(outbound, { isAwaited: () => false, ...options });
   const sealedAhead = createSealedAhead({ ...outbound, routes }, shippedAhead);
   parts = { ...outbound, routes, sealedAhead, shippedAhead };
+}
+
+/** A gateway of site-a whose config says so, and which has these deliveries. */
+function startAs(wish: 'ship' | 'seal' | 'no', ...deliveries: readonly Delivery[]): void {
+  const routes = [routeTo('site-b')];
+  const index = {
+    all: () => deliveries,
+    get: () => undefined,
+    put: () => undefined,
+    refresh: async () => false,
+  };
+  parts = { ...a.outbound, routes, ...createAhead({ ...a.outbound, routes }, wish, index) };
 }
 
 async function close(): Promise<void> {
@@ -186,6 +213,27 @@ it('what has left is kept, and acknowledged, when the study is complete; no job 
   await a.poll();
   expect(await recordOf(id)).toMatchObject({ receipt: 'verified', custody: 'whole' });
   expect(uploads).toBe(1);
+});
+
+it('each receiver of one envelope gets it ahead', async () => {
+  await closeSites();
+  await openSites('site-b', 'site-c');
+  start({}, {}, ['site-b', 'site-c']);
+  const key = await gather();
+  await beQuiet(key);
+  await held();
+  const ids = await completeStudy(parts, await studyOf(key), 'quiet');
+  await until(() => a.jobs.length === 2);
+  expect(new Set(a.jobs.map(({ stage, id }) => `${stage} ${id}`))).toEqual(
+    new Set(ids.map((id) => `receipt ${id}`)),
+  );
+  for (const id of ids) {
+    const record = await recordOf(id);
+    expect(record).toMatchObject({ carriage: 'acknowledged' });
+    const { receptions } = sites.site(record?.peerId ?? '').context;
+    expect(await receptions.ids()).toEqual([record?.shared?.id]);
+  }
+  expect(uploads).toBe(2);
 });
 
 it('an instance that comes meanwhile breaks it off, and nothing of it stays there', async () => {
@@ -322,6 +370,38 @@ function createShippedAheadElsewhere(lines: CompletionParts['lines']): () => voi
     lines.outboxTo = outboxTo;
   };
 }
+
+it('a bridge that is told to seal only lets nothing leave before the study is complete', async () => {
+  startAs('seal');
+  const key = await gather();
+  await beQuiet(key);
+  const id = await complete(key);
+  expect(await recordOf(id)).toMatchObject({ carriage: 'sealed' });
+  expect(line.carried.control.connections).toBe(0);
+  expect(a.jobs).toEqual([{ stage: 'ship', id }]);
+});
+
+it('a bridge that is told to do nothing ahead seals when the study is complete', async () => {
+  startAs('no');
+  expect(parts).not.toHaveProperty('sealedAhead');
+  expect(parts).not.toHaveProperty('shippedAhead');
+  const id = await complete(await gather());
+  expect(a.jobs).toEqual([{ stage: 'pack', id }]);
+});
+
+it.each([
+  ['is sealed', 'sealed', 'awaited', 0],
+  ['waits for its receipt only', 'acknowledged', 'awaited', 1],
+  ['was refused', 'sent', 'refused', 1],
+] as const)(
+  'what leaves ahead gives way to a delivery that %s: %s, %s',
+  async (_, carriage, receipt, begun) => {
+    startAs('ship', fakeDelivery({ carriage, receipt }), fakeDelivery({ peerId: 'site-c' }));
+    const key = await gather();
+    await beQuiet(key);
+    expect(logged('envelope.shipping_ahead')).toHaveLength(begun);
+  },
+);
 
 it.each<[string, Partial<ShippedAheadOptions>, Partial<Peer>, number?]>([
   ['for which something else waits', { isAwaited: () => true }, {}],
