@@ -271,6 +271,8 @@ export class ScuAssociation {
     answered: () => void,
     timeoutMs = this.#connection.responseTimeoutMs,
   ): Promise<CommandSet> {
+    // Nobody would end the watch.
+    if (this.failure !== undefined) throw this.failure;
     const { watchdog } = this.#connection;
     watchdog.begin(timeoutMs, `does not answer ${what}`);
     return this.#answers.awaitAnswer(messageId, () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseFileMeta } from '../../src/dicom/part10.js';
 import { echo } from '../../src/dimse/echo-scu.js';
+import { openScuAssociation } from '../../src/dimse/scu-association.js';
 import { type OutgoingInstance, type StoreOutcome, storeInstances } from '../../src/dimse/store-scu.js';
 import { parseAeTitle } from '../../src/domain/ae-title.js';
 import { freePort } from '../support/ports.js';
@@ -128,6 +129,21 @@ async function written(): Promise<Map<string, string>> {
 }
 
 describeWith('dcmtk', 'storescp', () => {
+  it('an association that has failed refuses what is asked of it at once, and no timer waits for an answer', async () => {
+    const leaving = new AbortController();
+    const association = await openScuAssociation({
+      pacs: await startStorescp(),
+      callingAe: CALLING,
+      contexts: [{ sopClassUid: '1.2.840.10008.1.1', transferSyntaxUid: '1.2.840.10008.1.2' }],
+      signal: leaving.signal,
+    });
+    leaving.abort();
+    const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+    const before = timers();
+    await expect(association.echo(3_600_000)).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(timers()).toBeLessThanOrEqual(before);
+  });
+
   it('one SOP class or transfer syntax not taken: refused by name, the others arrive', async () => {
     const pacs = await startStorescp('+xi');
     const outcomes = await send(pacs, SAMPLES);
