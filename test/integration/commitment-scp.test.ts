@@ -170,9 +170,12 @@ describe('commitment: here', () => {
     const transactionUid = newUid();
     await ask(transactionUid, held);
     await toldTo(reports);
-    const [id] = await readdir(site.context.layout.commitments);
-    for (const name of ['000001.json', '000002.json', '000003.json'])
-      await rm(join(site.context.layout.commitments, id ?? '', name), { force: true });
+    const [id = ''] = await readdir(site.context.layout.commitments);
+    const folder = join(site.context.layout.commitments, id);
+    const records = async () => (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
+    // Asked, judged, and, only after the modality has answered the report, reported.
+    await until(async () => (await records()).length === 3, { what: 'the last record is written' });
+    for (const name of await records()) await rm(join(folder, name));
     expect(await ask(transactionUid, [MISSING])).toBe(0);
     await toldTo(reports, 2);
     expect(reports[1]?.failed).toEqual([{ ...MISSING, reason: 0x0112 }]);
