@@ -1,14 +1,19 @@
 /**
- * Reads a socket chunk by chunk, and no further than whoever takes the chunks can follow. A handler for `data` rather
+ * Reads a socket chunk by chunk, and no further than whoever takes the chunks can follow. A handler for each chunk rather
  * than an iterator: no promise is made for chunks that are taken at once.
  */
 import type { Socket } from 'node:net';
+import { readIntoOwn } from './own-buffers.js';
+
+/** The kernel has more than a few pages for us when the peer is fast, and the processor's cache has room for it. */
+const READ_BYTES = 128 * 1024;
 
 /**
- * Hands every chunk to `take`, in order and one at a time. When `take` returns a promise the next chunk waits for it;
- * of what the peer sends meanwhile one chunk is kept here, some in the socket, and the rest stays with the peer.
- * Resolves when the peer has ended its side and all is taken, or when the connection is closed and what was being taken
- * is done. Rejects with what `take` throws; then the rest is read and dropped.
+ * Hands every chunk to `take`, in order and one at a time; its bytes are good until `take` returns, or what it returns has
+ * resolved. When it returns a promise the next chunk waits for it; of what the peer sends meanwhile one chunk is kept here,
+ * some in the socket, and the rest stays with the peer. To be called as soon as the connection is there. Resolves when the
+ * peer has ended its side and all is taken, or when the connection is closed and what was being taken is done. Rejects with
+ * what `take` throws; then the rest is read and dropped.
  */
 export function readChunks(
   socket: Socket,
@@ -18,6 +23,10 @@ export function readChunks(
     const waiting: Buffer[] = [];
     let isTaking = false;
     let hasEnded = false;
+    let hasLeft = false;
+    /** The second is made when the next chunk comes while one is being taken. */
+    const buffers: Buffer[] = [];
+    let current = 0;
 
     const finish = () => {
       leave();
@@ -30,6 +39,7 @@ export function readChunks(
       reject(error);
     };
     const leave = () => {
+      hasLeft = true;
       socket.off('data', arrived).off('end', ended).off('close', closed);
     };
     const taken = () => {
@@ -53,9 +63,17 @@ export function readChunks(
       else if (socket.isPaused()) socket.resume();
     };
     const arrived = (chunk: Buffer) => {
+      if (hasLeft) return;
       waiting.push(chunk);
       if (isTaking) socket.pause();
       else pump();
+    };
+    /** Not the one that is being taken. While another one waits as well, nothing is read. */
+    const nextBuffer = () => {
+      if (isTaking) current = 1 - current;
+      const buffer = buffers[current] ?? Buffer.allocUnsafeSlow(READ_BYTES);
+      buffers[current] = buffer;
+      return buffer;
     };
     const ended = () => {
       hasEnded = true;
@@ -65,6 +83,7 @@ export function readChunks(
       waiting.length = 0;
       ended();
     };
-    socket.on('data', arrived).on('end', ended).on('close', closed);
+    socket.on('end', ended).on('close', closed);
+    if (!readIntoOwn(socket, nextBuffer, arrived)) socket.on('data', arrived);
   });
 }

@@ -9,7 +9,7 @@ export interface Answer {
 
 /** A request's lane. After `write`s, exactly one of `end` and `discard` is called. None of them throws, or rejects. */
 export interface DataSetLane {
-  /** Takes bytes, which nobody changes afterwards. A promise means: wait before the next ones. */
+  /** Takes bytes, which stay as they are until it returns, or what it returns has resolved: then come the next ones. */
   write(bytes: Buffer): Promise<void> | undefined;
   /** The data set is whole, or there was none. */
   end(): Promise<Answer>;

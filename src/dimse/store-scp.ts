@@ -28,8 +28,8 @@ export interface IncomingInstance {
 /** One instance on its way in. After `write`s, exactly one of `commit` and `discard` is called. */
 export interface StoreSession {
   /**
-   * Takes the next bytes of the data set, which nobody changes afterwards. A promise means: wait for it before the next
-   * bytes; the peer is made to wait meanwhile.
+   * Takes the next bytes of the data set, which stay as they are until it returns, or what it returns has resolved. A
+   * promise means: wait for it before the next bytes; the peer is made to wait meanwhile.
    */
   write(chunk: Buffer): void | Promise<void>;
   /** Durable when it resolves; only then is the peer answered 0x0000. A GatewayError decides the status. */

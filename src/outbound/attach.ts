@@ -43,7 +43,7 @@ export async function attach(
     if (sizeBytes === 0) throw new GatewayError('REQUEST_INVALID', 'the attachment is empty');
     // Another one may have come meanwhile.
     assertFits(await findStudy(parts, key), name, kind);
-    const sha256 = staged.sha256();
+    const sha256 = await staged.sha256();
     const attachment: Attachment = { name, kind, sizeBytes, sha256, addedAtMs: parts.clock.now() };
     const outcome = await parts.studies.attach(staged, key, attachment);
     if (outcome === 'conflict')

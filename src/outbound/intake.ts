@@ -2,7 +2,7 @@
  * An instance arrives: stage its bytes, read whose it is, commit, and only then let the sender hear Success. C-STORE
  * comes through here, and so will every other door.
  */
-import { readHeaderFromHead } from '../dicom/header.js';
+import { type Header, readHeaderFromHead } from '../dicom/header.js';
 import { formatFileMeta } from '../dicom/part10.js';
 import { TAGS } from '../dicom/tags.js';
 import type { IncomingInstance, StoreHandler, StoreSession } from '../dimse/store-scp.js';
@@ -12,7 +12,6 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import { readInstanceFile } from '../spool/instance-file.js';
 import { studyKey } from '../spool/layout.js';
-import type { StagedFile } from '../spool/staged-file.js';
 import type { StudyStore } from '../spool/study-store.js';
 import type { Feeding } from './feeding.js';
 
@@ -62,21 +61,25 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
       receivingAe: calledAe,
     }),
   );
-  const head: Buffer[] = [];
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
   let headBytes = 0;
+  let header: Header | undefined;
 
   return {
     write(chunk) {
       if (headBytes < HEAD_BYTES) {
-        head.push(chunk);
-        headBytes += chunk.length;
+        headBytes += chunk.copy(head, headBytes);
+        // While the rest of it comes.
+        if (headBytes === HEAD_BYTES) header = readEarly(head, transferSyntaxUid);
       }
       return staged.write(chunk);
     },
     async commit() {
       try {
         const { sizeBytes } = staged.finish();
-        const found = await readIdentity(staged, Buffer.concat(head), transferSyntaxUid);
+        header ??= readHeaderFromHead(head.subarray(0, headBytes), transferSyntaxUid, WANTED);
+        header ??= (await readInstanceFile(await staged.flush(), WANTED)).header;
+        const found = identityOf(header);
         if (found.sopInstanceUid !== sopInstanceUid || found.sopClassUid !== sopClassUid) {
           const what = found.sopInstanceUid === sopInstanceUid ? 'class' : 'instance';
           throw new GatewayError('SOP_MISMATCH', `the command names another SOP ${what} than the data set`);
@@ -122,12 +125,17 @@ interface Identity {
   readonly modality: string;
 }
 
-/** @throws DATASET_UNREADABLE when one of the four UIDs is missing or none */
-async function readIdentity(staged: StagedFile, head: Buffer, transferSyntaxUid: string): Promise<Identity> {
-  let header = readHeaderFromHead(head, transferSyntaxUid, WANTED);
-  if (header === undefined) {
-    header = (await readInstanceFile(await staged.flush(), WANTED)).header;
+/** Undefined also where it cannot be read: that is found again, when there is somebody to be told. */
+function readEarly(head: Buffer, transferSyntaxUid: string): Header | undefined {
+  try {
+    return readHeaderFromHead(head, transferSyntaxUid, WANTED);
+  } catch {
+    return undefined;
   }
+}
+
+/** @throws DATASET_UNREADABLE when one of the four UIDs is missing or none */
+function identityOf(header: Header): Identity {
   const uid = (keyword: keyof typeof TAGS & string) => {
     const text = header.string(TAGS[keyword]);
     if (text === undefined || text === '') {

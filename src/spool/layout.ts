@@ -29,7 +29,7 @@
  *     trust/pairings/<hash>.json        letters of pairings that were written, or read
  *     keys/  redis/
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Uid } from '../domain/uid.js';
@@ -160,7 +160,7 @@ export function spoolFolders(layout: Layout): readonly string[] {
 
 /** The name of a study's folder: 32 hex digits of a hash, since a Study Instance UID points to a person. */
 export function studyKey(studyInstanceUid: Uid): string {
-  return createHash('sha256').update(studyInstanceUid).digest('hex').slice(0, 32);
+  return hash('sha256', studyInstanceUid).slice(0, 32);
 }
 
 const STUDY_KEY_PATTERN = /^[0-9a-f]{32}$/;

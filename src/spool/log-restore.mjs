@@ -2,7 +2,7 @@
  * Instances from the reception log to files of their own. Part of threads; what is to be done, and what is promised, stands
  * at `restoreFiles` in restorer.ts, and at `copyPieces` in scribe.ts.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -17,6 +17,7 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { inWholeBlocks, ownAlignedMemory, uncachedFlag } from '../disk/uncached.mjs';
 import { readAll, writeAll } from '../disk/whole.mjs';
+import { TailHash } from './tail-hash.mjs';
 
 /**
  * @typedef {import('./log-piece.js').LogPiece} LogPiece
@@ -41,16 +42,11 @@ export function restoreFiles({ folder, files, isReplacing }) {
   return files.map(({ pieces, sizeBytes, to, hashedFrom }) => {
     const from = join(folder, `${randomUUID()}.part`);
     const file = openSync(from, flags, 0o600);
-    const hash = createHash('sha256');
-    let unhashed = hashedFrom;
     try {
-      copyPieces(pieces, file, (bytes) => {
-        hash.update(bytes.subarray(unhashed));
-        unhashed = Math.max(0, unhashed - bytes.length);
-      });
+      const hash = copyPieces(pieces, file, new TailHash(hashedFrom));
       ftruncateSync(file, sizeBytes);
       giveName(isReplacing ? renameSync : linkSync, from, to);
-      return hash.digest('hex');
+      return hash.digest();
     } catch (error) {
       if (error.code !== DAMAGED) throw error;
       return undefined;
@@ -74,16 +70,17 @@ export function syncFiles(paths) {
 /**
  * Writes the pieces one behind the other, in whole blocks.
  * @param {readonly LogPiece[]} pieces all but the last of whole blocks
- * @param {number} file
- * @param {(bytes: Buffer) => void} [see] is shown each of them
+ * @param {number | undefined} file absent: they are hashed alone
+ * @param {TailHash} hash
+ * @returns {TailHash} with their bytes
  * @throws errno of the file system; EBADMSG when a piece is not what was written to the log
  */
-export function copyPieces(pieces, file, see) {
+export function copyPieces(pieces, file, hash) {
   buffer ??= Buffer.from(ownAlignedMemory(BUFFER_BYTES));
   let filled = 0;
   let position = 0;
   const flush = () => {
-    writeAll(file, buffer.subarray(0, filled), position);
+    if (file !== undefined) writeAll(file, buffer.subarray(0, filled), position);
     position += filled;
     filled = 0;
   };
@@ -93,10 +90,11 @@ export function copyPieces(pieces, file, see) {
     readAll(log, buffer.subarray(filled, filled + length), at);
     const data = buffer.subarray(filled, filled + bytes);
     if (crc32(data) !== crc) throw Object.assign(new Error('not what was written'), { code: DAMAGED });
-    see?.(data);
+    hash.update(data);
     filled += length;
   }
   flush();
+  return hash;
 }
 
 /** @param {typeof linkSync} how @param {string} from @param {string} to */

@@ -52,10 +52,10 @@ export interface LoggedInstance {
   /**
    * Durable when it resolves; `to` is its name from now on, although the file may be made later. False when that name is
    * taken. Undefined, and nothing is done, when it must go on in a file.
-   * @param hash is made and told with the file; absent: it is known
+   * @param hash is made and told with the file
    * @throws SPOOL_WRITE_FAILED
    */
-  commit(last: LoggedBytes, to: string, hash?: LateHash): Promise<boolean> | undefined;
+  commit(last: LoggedBytes, to: string, hash: LateHash): Promise<boolean> | undefined;
   /** What was appended is not needed any more, unless it was committed. */
   letGo(): void;
 }
@@ -76,8 +76,6 @@ export interface ReceptionLog {
   /** Settles, as far as the disk allows. Nothing is to be appended afterwards. */
   close(): Promise<void>;
 }
-
-const KNOWN: LateHash = { from: 0, done: () => undefined };
 
 interface Committed extends RestoredFile {
   readonly id: string;
@@ -214,7 +212,7 @@ export async function openReceptionLog(
     return {
       written: () => lastWritten.then(() => pieces),
       append: (piece) => add({ id, position: piece.position }, piece, false),
-      commit(last, to, { from, done } = KNOWN) {
+      commit(last, to, { from, done }) {
         if (existsSync(to)) return Promise.resolve(false);
         const sizeBytes = last.position + last.bytes;
         const text = { id, position: last.position, sizeBytes, ...nameInStudy(to) };

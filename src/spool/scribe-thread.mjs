@@ -10,17 +10,22 @@ import { inWholeBlocks } from '../disk/uncached.mjs';
 import { writeAll } from '../disk/whole.mjs';
 import { completeRecord, recordBytes } from './log-record.mjs';
 import { copyPieces } from './log-restore.mjs';
+import { TailHash } from './tail-hash.mjs';
 
 /**
  * @typedef {import('./scribe.js').ScribeTask} ScribeTask
  * @typedef {import('./scribe.js').ScribeResult} ScribeResult
  * @typedef {import('./scribe.js').Piece} Piece
+ * @typedef {import('./scribe.js').Digested} Digested
  */
 
 const memory = Buffer.from(workerData);
 
 /** Files of which a piece could not be written, with the reason: they get no name. */
 const broken = new Map();
+
+/** Of the files that are being written. @type {Map<number, TailHash>} */
+const hashes = new Map();
 
 /** Why a record could not be written: what comes behind it would never be found. */
 let logFailure;
@@ -49,19 +54,23 @@ parentPort.on('message', (first) => {
 function run(task) {
   const { id } = task;
   try {
-    return { id, isDone: ACTS[task.kind](task) };
+    return { id, ...ACTS[task.kind](task) };
   } catch (error) {
     return { id, isDone: false, errno: String(error.code) };
   }
 }
 
-/** Each returns whether it is done, apart from `restore`; what is not, and throws nothing, found the name taken. */
+const DONE = { isDone: true };
+
+/** Each says whether it is done; what is not, and throws nothing, found the name taken. */
 const ACTS = {
   write(piece) {
     return orBroken(piece.file, () => writeWhole(piece));
   },
-  copy({ file, pieces }) {
-    return orBroken(file, () => copyPieces(pieces, file));
+  copy({ file, pieces, hashedFrom }) {
+    return orBroken(file, () => {
+      hashes.set(file, copyPieces(pieces, file, new TailHash(hashedFrom)));
+    });
   },
   append({ file, at, bytes, position }) {
     if (logFailure !== undefined) throw logFailure;
@@ -74,49 +83,73 @@ const ACTS = {
       throw error;
     }
     unsynced.add(file);
-    return true;
+    return DONE;
   },
+  digest: ({ digested }) => ({ ...DONE, sha256: digest(digested) }),
   complete(task) {
     complete(task);
     if (task.isDurable) fdatasyncSync(task.file);
-    return true;
+    return DONE;
   },
   place(task) {
     complete(task);
     if (!task.isOrdered) fdatasyncSync(task.file);
-    return isLinked(task);
+    return { isDone: isLinked(task), sha256: hashOf(task).digest() };
   },
   remove(task) {
     letGo(task);
-    return true;
+    return DONE;
   },
   note({ journal, text }) {
     quietly(() => writeSync(journal, text));
-    return true;
+    return DONE;
   },
-  ask: () => true,
+  ask: () => DONE,
 };
 
 function complete(task) {
-  const failure = broken.get(task.file);
-  if (failure !== undefined) throw failure;
+  assertNotBroken(task.file);
   if (task.bytes === 0) return;
   writeWhole(task);
   if (task.isUncached) ftruncateSync(task.file, task.sizeBytes);
 }
 
+function assertNotBroken(file) {
+  const failure = broken.get(file);
+  if (failure !== undefined) throw failure;
+}
+
 /** @param {Piece} piece */
-function writeWhole({ file, isUncached, at, bytes, position }) {
+function writeWhole(piece) {
+  const { file, isUncached, at, bytes, position } = piece;
+  hashOf(piece).update(memory.subarray(at, at + bytes));
   const length = isUncached ? inWholeBlocks(bytes) : bytes;
   // What lay there before is of somebody else.
   memory.fill(0, at + bytes, at + length);
   writeAll(file, memory.subarray(at, at + length), position);
 }
 
+/** Of what was written so far. @param {Piece} piece @returns {TailHash} */
+function hashOf({ file, hashedFrom }) {
+  const hash = hashes.get(file) ?? new TailHash(hashedFrom);
+  hashes.set(file, hash);
+  return hash;
+}
+
+/** @param {Digested} digested */
+function digest({ pieces, file, at, bytes, hashedFrom }) {
+  if (file !== undefined) assertNotBroken(file);
+  const hash =
+    file === undefined
+      ? copyPieces(pieces, undefined, new TailHash(hashedFrom))
+      : hashOf({ file, hashedFrom }).copy();
+  return hash.update(memory.subarray(at, at + bytes)).digest();
+}
+
 function orBroken(file, act) {
   try {
     act();
-    return true;
+    return DONE;
   } catch (error) {
     broken.set(file, error);
     throw error;
@@ -176,6 +209,7 @@ function syncNames(tasks, results) {
 /** What may be left undone. */
 function letGo({ file, from }) {
   broken.delete(file);
+  hashes.delete(file);
   quietly(() => closeSync(file));
   quietly(() => unlinkSync(from));
 }

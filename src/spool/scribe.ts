@@ -18,6 +18,8 @@ export interface Piece {
   readonly bytes: number;
   /** Where they belong in the file; a multiple of a block. */
   readonly position: number;
+  /** Where in the file that begins whose SHA-256 is wanted in the end. */
+  readonly hashedFrom: number;
 }
 
 interface Writing extends Piece {
@@ -71,6 +73,16 @@ interface Copying {
   readonly kind: 'copy';
   readonly file: number;
   readonly pieces: readonly LogPiece[];
+  readonly hashedFrom: number;
+}
+
+/** Bytes of the memory, and what comes before them: all of a file so far, or pieces of the log. */
+export type Digested = Pick<Piece, 'at' | 'bytes' | 'hashedFrom'> &
+  ({ readonly file: number } | { readonly pieces: readonly LogPiece[] });
+
+interface Digesting {
+  readonly kind: 'digest';
+  readonly digested: Digested;
 }
 
 /** A file that nobody wants any more. */
@@ -92,13 +104,15 @@ interface Question {
   readonly kind: 'ask';
 }
 
-type Act = Writing | Completion | Placement | Appending | Copying | Removal | Note | Question;
+type Act = Writing | Completion | Placement | Appending | Copying | Digesting | Removal | Note | Question;
 export type ScribeTask = Asked<Act>;
 
 export interface ScribeResult {
   readonly id: number;
   /** False without an `errno`: the name is taken. */
   readonly isDone: boolean;
+  /** SHA-256, lower hex: of what was asked for, or of a file that was placed. */
+  readonly sha256?: string;
   readonly errno?: string;
 }
 
@@ -127,12 +141,19 @@ export async function completeFile(completing: Completing, isDurable: boolean): 
 
 /**
  * Writes the rest of a file, makes it durable, and gives it its name, never replacing what stands there.
- * @returns false when the name is taken
+ * @returns undefined when the name is taken
  * @throws SPOOL_WRITE_FAILED, also when a piece before could not be written
  */
-export async function placeFile(placing: Placing): Promise<boolean> {
-  const { isDone } = await scribe.ask({ kind: 'place', ...placing });
-  return isDone;
+export async function placeFile(placing: Placing): Promise<{ readonly sha256: string } | undefined> {
+  const { isDone, sha256 = '' } = await scribe.ask({ kind: 'place', ...placing });
+  return isDone ? { sha256 } : undefined;
+}
+
+/** SHA-256, lower hex. @throws SPOOL_WRITE_FAILED, also when a piece before could not be written */
+export async function digestOf(digested: Digested): Promise<string> {
+  const plain = 'pieces' in digested ? { ...digested, pieces: digested.pieces.map(plainPiece) } : digested;
+  const { sha256 = '' } = await scribe.ask({ kind: 'digest', digested: plain });
+  return sha256;
 }
 
 /** @throws SPOOL_WRITE_FAILED */
@@ -141,8 +162,12 @@ export async function appendRecord(append: Append): Promise<void> {
 }
 
 /** Begins a new file with what lies in the log, whole blocks. @throws SPOOL_WRITE_FAILED */
-export async function copyPieces(file: number, pieces: readonly LogPiece[]): Promise<void> {
-  await scribe.ask({ kind: 'copy', file, pieces: pieces.map(plainPiece) });
+export async function copyPieces(
+  file: number,
+  pieces: readonly LogPiece[],
+  hashedFrom: number,
+): Promise<void> {
+  await scribe.ask({ kind: 'copy', file, pieces: pieces.map(plainPiece), hashedFrom });
 }
 
 /** Closes a file and removes it, after all that is still to be written to it. */

@@ -1,12 +1,14 @@
 /**
- * Memory from which the scribe's thread writes: a few slabs, shared by all files, each on its way to the disk and soon free
- * again. Nobody keeps one while waiting for anything but the disk.
+ * The memory that arriving bytes are gathered in, and written from by the scribe's thread: a bounded number of slabs, shared
+ * by all files. Those who gather may keep one while more is to come, until few are left: these are for bytes that wait for
+ * nothing but the disk, so that no number of slow senders can hold up the others.
  */
 import { alignedMemory, BLOCK_BYTES } from '../disk/uncached.mjs';
 
 /** Of data; before them lies a block for whoever writes something in front. */
 export const SLAB_BYTES = 512 * 1024;
-const SLABS = 16;
+const SLABS = 64;
+const LEFT_TO_THE_DISK = 16;
 
 export interface Slab {
   /** Where it begins in the memory, in bytes. */
@@ -23,6 +25,8 @@ export interface Slabs {
   give(slab: Slab): void;
   /** Resolves when one is free; somebody else may take it first. */
   free(): Promise<void>;
+  /** Whoever has one shall keep it no longer than the disk takes. */
+  areScarce(): boolean;
 }
 
 export function createSlabs(): Slabs {
@@ -52,5 +56,6 @@ export function createSlabs(): Slabs {
         : new Promise((resolve) => {
             waiting.push(resolve);
           }),
+    areScarce: () => free.length < LEFT_TO_THE_DISK,
   };
 }

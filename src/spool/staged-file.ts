@@ -1,26 +1,25 @@
 /**
- * One file being written from a stream of chunks, with bounded memory and a running SHA-256. Chunks are gathered, copied
- * into the scribe's memory a piece at a time and written by its thread; a writer that is ahead of the disk is told to wait.
+ * One file being written from a stream of chunks, with bounded memory. Chunks are copied into the scribe's memory as they
+ * come, and written by its thread a piece at a time; a writer that is ahead of the disk is told to wait.
  */
-import { createHash, type Hash } from 'node:crypto';
 import { putBytes } from '../disk/put-bytes.mjs';
 import { BLOCK_BYTES } from '../disk/uncached.mjs';
 import type { LateHash } from './reception-log.js';
 import { SLABS } from './scribe.js';
-import { SLAB_BYTES, type Slab } from './slabs.js';
-import type { StagingMemory } from './staging-memory.js';
+import type { Slab } from './slabs.js';
 import type { PlaceFolder, SlabPiece, StagingPlace } from './staging-place.js';
 
-/** Of an instance that is not larger the hash can wait until there is time for it; of others it is made on the way. */
-const MAX_UNHASHED_BYTES = 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
+/** Pieces of one file that the scribe has not written yet; who brings more waits. */
+const MAX_UNDER_WAY = 4;
 
 export interface StagedFile {
-  /** Takes a chunk, which the caller must not change afterwards. A promise means: wait before the next one. */
+  /** Takes a chunk, which must stay as it is until this returns, or what it returns has resolved: then comes the next. */
   write(chunk: Buffer): void | Promise<void>;
   /** Nothing more comes. It is durable only when it is committed. @throws SPOOL_WRITE_FAILED */
   finish(): { readonly sizeBytes: number };
-  /** SHA-256, lower hex, of what was written. Only after `finish`; takes its time at the first call. */
-  sha256(): string;
+  /** SHA-256, lower hex, of what was written. Only after `finish`. @throws SPOOL_WRITE_FAILED */
+  sha256(): Promise<string>;
   /** Everything is written and durable. @returns where @throws SPOOL_WRITE_FAILED */
   settle(): Promise<string>;
   /** Everything is written. @returns the path by which it can be read @throws SPOOL_WRITE_FAILED */
@@ -39,130 +38,126 @@ export interface StagedFile {
 
 /**
  * @param place let go of by `place` or `discard`
- * @param prefix written first, but not part of the size or the hash (the Part 10 header)
+ * @param prefix written first, but not part of the size (the Part 10 header); less than a slab
  */
-export function createStagedFile(place: StagingPlace, prefix: Buffer, memory: StagingMemory): StagedFile {
-  /** Begun when it is needed: a file that nobody wants to know the hash of costs none. */
-  let hash: Hash | undefined;
-  let unhashed: Buffer[] = [];
-  let unhashedBytes = 0;
-  let digest: string | undefined;
+export function createStagedFile(place: StagingPlace, prefix: Buffer): StagedFile {
   let sizeBytes = 0;
-  let gathered: Buffer[] = [prefix];
-  let gatheredBytes = prefix.length;
+  /** What is to be written next: gathered in a slab, or, while it has none, outside. */
+  let slab: Slab | undefined;
+  let filled = 0;
+  let outside = prefix;
   /** Of what was handed to the scribe. */
   let position = 0;
+  const underWay = new Set<Promise<void>>();
   let failure: Error | undefined;
   let gone: Promise<void> | undefined;
-  memory.hold(gatheredBytes);
 
-  /** Takes so many bytes from the front. */
-  const fill = (slab: Slab, bytes: number): void => {
-    const piece = slab.data.subarray(0, bytes);
-    let filled = 0;
-    let used = 0;
-    while (filled < bytes) {
-      const chunk = gathered[used] ?? prefix;
-      const taken = putBytes(piece, filled, chunk);
-      filled += taken;
-      if (taken < chunk.length) gathered[used] = chunk.subarray(taken);
-      else used += 1;
-    }
-    gathered = gathered.slice(used);
-    gatheredBytes -= bytes;
-    memory.release(bytes);
+  /** Undefined when there is none just now. */
+  const ownSlab = (): Slab | undefined => {
+    if (slab !== undefined) return slab;
+    slab = SLABS.take();
+    if (slab === undefined) return undefined;
+    filled = putBytes(slab.data, 0, outside);
+    outside = NOTHING;
+    return slab;
   };
 
-  const nextPiece = (slab: Slab, bytes: number): SlabPiece => {
-    fill(slab, bytes);
-    const piece = { slab, bytes, position };
+  /** Takes so many bytes from the front, with the slab; the caller gives it back. */
+  const takePiece = (from: Slab, bytes: number): SlabPiece => {
+    outside = bytes === filled ? NOTHING : Buffer.from(from.data.subarray(bytes, filled));
+    slab = undefined;
+    const piece = { slab: from, bytes, position };
     position += bytes;
     return piece;
   };
 
-  /** Hands on what has come together, whole blocks, if it is so much; false when that must wait for a slab. */
-  const sendPieces = (leastBytes: number): boolean => {
-    while (gatheredBytes >= leastBytes) {
-      const slab = SLABS.take();
-      if (slab === undefined) return false;
-      const bytes = Math.min(gatheredBytes - (gatheredBytes % BLOCK_BYTES), SLAB_BYTES);
-      place
-        .write(nextPiece(slab, bytes))
-        .catch((error: Error) => {
-          failure ??= error;
-        })
-        .finally(() => SLABS.give(slab));
+  const send = (from: Slab, bytes: number): void => {
+    const piece = takePiece(from, bytes);
+    const written = place
+      .write(piece)
+      .catch((error: Error) => {
+        failure ??= error;
+      })
+      .finally(() => {
+        underWay.delete(written);
+        SLABS.give(piece.slab);
+      });
+    underWay.add(written);
+  };
+
+  const put = (chunk: Buffer): Promise<void> | undefined => {
+    // Discarded while it waited.
+    if (gone !== undefined) return undefined;
+    for (let from = 0; from < chunk.length; ) {
+      const into = underWay.size < MAX_UNDER_WAY ? ownSlab() : undefined;
+      if (into === undefined) return roomForMore().then(() => put(chunk.subarray(from)));
+      const pieceBytes = place.pieceBytes(position);
+      const copied = putBytes(into.data.subarray(0, pieceBytes), filled, chunk, from);
+      from += copied;
+      filled += copied;
+      if (filled >= pieceBytes) send(into, pieceBytes);
     }
-    return true;
+    if (SLABS.areScarce()) giveSlab();
+    return undefined;
+  };
+
+  const roomForMore = (): Promise<void> =>
+    underWay.size < MAX_UNDER_WAY ? SLABS.free() : Promise.race(underWay);
+
+  /** Before it is known when the next bytes come. */
+  const giveSlab = (): void => {
+    if (slab === undefined) return;
+    const wholeBlocks = filled - (filled % BLOCK_BYTES);
+    if (wholeBlocks > 0) send(slab, wholeBlocks);
+    else SLABS.give(takePiece(slab, 0).slab);
   };
 
   /** What is left, in a slab that is given back when `use` is done with it. */
   const withRest = async <T>(use: (rest: SlabPiece) => Promise<T>): Promise<T> => {
-    while (!sendPieces(SLAB_BYTES)) await SLABS.free();
-    let slab = SLABS.take();
-    for (; slab === undefined; slab = SLABS.take()) await SLABS.free();
+    const last = await lastSlab();
+    const rest = takePiece(last, filled);
     try {
       if (failure !== undefined) throw failure;
-      return await use(nextPiece(slab, gatheredBytes));
+      return await use(rest);
     } finally {
-      SLABS.give(slab);
+      SLABS.give(rest.slab);
     }
   };
 
-  const hashLater = (chunk: Buffer) => {
-    unhashed.push(chunk);
-    unhashedBytes += chunk.length;
-    memory.hold(chunk.length);
-    if (sizeBytes > MAX_UNHASHED_BYTES || memory.isScarce()) hashNow();
-  };
-
-  const hashNow = (): Hash => {
-    hash ??= createHash('sha256');
-    for (const chunk of unhashed) hash.update(chunk);
-    forgetUnhashed();
-    return hash;
-  };
-
-  const sha256 = (): string => {
-    digest ??= hashNow().digest('hex');
-    return digest;
-  };
-
-  const forgetUnhashed = () => {
-    memory.release(unhashedBytes);
-    unhashed = [];
-    unhashedBytes = 0;
+  const lastSlab = async (): Promise<Slab> => {
+    for (;;) {
+      const last = ownSlab();
+      if (last !== undefined) return last;
+      await SLABS.free();
+    }
   };
 
   return {
     write(chunk) {
       if (failure !== undefined) throw failure;
       sizeBytes += chunk.length;
-      hashLater(chunk);
-      gathered.push(chunk);
-      gatheredBytes += chunk.length;
-      memory.hold(chunk.length);
-      const leastBytes = memory.isScarce() ? BLOCK_BYTES : place.pieceBytes;
-      return sendPieces(leastBytes) ? undefined : SLABS.free();
+      return put(chunk);
     },
     finish() {
       if (failure !== undefined) throw failure;
       return { sizeBytes };
     },
-    sha256,
+    async sha256() {
+      const last = await lastSlab();
+      if (failure !== undefined) throw failure;
+      return place.digest({ slab: last, bytes: filled, position });
+    },
     settle: () => withRest((rest) => place.complete(rest, true)),
     flush: () => withRest((rest) => place.complete(rest, false)),
     place: (to, folder, hashed) =>
       withRest((rest) => {
         gone = Promise.resolve();
-        const isBegun = digest !== undefined || hash !== undefined;
-        return place.place(rest, to, folder, { from: prefix.length, isBegun, now: sha256, done: hashed });
+        return place.place(rest, to, folder, hashed);
       }),
     async discard() {
-      forgetUnhashed();
-      memory.release(gatheredBytes);
-      gathered = [];
-      gatheredBytes = 0;
+      if (slab !== undefined) SLABS.give(slab);
+      slab = undefined;
+      outside = NOTHING;
       gone ??= place.remove().catch(() => undefined);
       await gone;
     },

@@ -11,12 +11,8 @@ import { createNewFile, type NewFile } from './new-file.js';
 import { createReadyFiles } from './ready-files.js';
 import { openReceptionLog } from './reception-log.js';
 import { createStagedFile, type StagedFile } from './staged-file.js';
-import { createStagingMemory } from './staging-memory.js';
 import { placeInFile, placeInLog } from './staging-place.js';
 import type { Tell } from './study-folder.js';
-
-/** What instances on their way in hold in memory together before their senders are made to wait for the disk. */
-const MAX_STAGING_BYTES = 48 * 1024 * 1024;
 
 export interface Staging {
   /** For one of which no other follows. @throws SPOOL_WRITE_FAILED */
@@ -40,11 +36,10 @@ export async function openStaging(layout: Layout, tell: Tell, logMegabytes: numb
     ? await openReceptionLog(layout, logMegabytes, tell)
     : undefined;
   const readyFiles = createReadyFiles(layout.ready);
-  const memory = createStagingMemory(MAX_STAGING_BYTES);
 
   const stage = async (file: Promise<NewFile>, prefix: Buffer): Promise<StagedFile> => {
     try {
-      return createStagedFile(placeInFile(await file), prefix, memory);
+      return createStagedFile(placeInFile(await file, prefix.length), prefix);
     } catch (error) {
       throw classifyDiskError(error);
     }
@@ -56,9 +51,8 @@ export async function openStaging(layout: Layout, tell: Tell, logMegabytes: numb
       const logged = log?.begin();
       if (logged === undefined) return stage(readyFiles.take(), prefix);
       return createStagedFile(
-        placeInLog(logged, () => readyFiles.take()),
+        placeInLog(logged, prefix.length, () => readyFiles.take()),
         prefix,
-        memory,
       );
     },
     settled: async () => log?.settled(),

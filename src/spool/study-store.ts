@@ -180,7 +180,7 @@ export async function openStudyStore(
     if (known?.sha256 === UNKNOWN) await staging.settled();
     // It is still unknown of one that the disk has damaged, which may come again.
     if (known !== undefined && known.sha256 !== UNKNOWN) {
-      const instance = { ...unhashed, sha256: staged.sha256() };
+      const instance = { ...unhashed, sha256: await staged.sha256() };
       if (sameBytes(known, instance)) return 'duplicate';
       await keepAside(staged, study.key, instance);
       return 'conflict';

@@ -41,7 +41,7 @@ const hashing: StoreHandler = {
     const chunks: Buffer[] = [];
     return {
       write(chunk) {
-        chunks.push(chunk);
+        chunks.push(Buffer.from(chunk));
       },
       async commit() {
         const { callingAe, id: associationId } = association;

@@ -20,12 +20,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatFileMeta } from '../../../src/dicom/part10.js';
-import type { ReceivedInstance } from '../../../src/domain/instance.js';
 import { parseUid, type Uid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout, studyKey } from '../../../src/spool/layout.js';
 import { openStaging } from '../../../src/spool/staging.js';
-import { openStudyStore, type StudyStore } from '../../../src/spool/study-store.js';
+import { openStudyStore, type StudyStore, type UnhashedInstance } from '../../../src/spool/study-store.js';
 import { until } from '../../support/until.js';
 
 const STUDY = parseUid('1.2.3', 'StudyInstanceUID');
@@ -79,15 +78,13 @@ const store = async (studies: StudyStore, sopInstanceUid: Uid, content: string) 
   const staged = await studies.stageNext(header(sopInstanceUid));
   await staged.write(dataSet(content));
   const { sizeBytes } = await staged.finish();
-  const sha256 = staged.sha256();
-  const instance: ReceivedInstance = {
+  const instance: UnhashedInstance = {
     sopInstanceUid,
     sopClassUid: CT,
     transferSyntaxUid: IMPLICIT,
     seriesInstanceUid: parseUid('1.9', 'SeriesInstanceUID'),
     modality: 'CT',
     dataSetBytes: sizeBytes,
-    sha256,
     receivedAtMs: 5,
     callingAe: 'CT1',
     calledAe: 'DRAWBRIDGE',
@@ -113,6 +110,7 @@ const twoStored = async () => {
   const studies = await open();
   expect(await store(studies, FIRST, 'aaaa')).toBe('stored');
   expect(await store(studies, SECOND, 'bbbb')).toBe('stored');
+  await studies.settled();
   const facts = await listed(studies);
   await studies.close();
   return facts;
@@ -230,10 +228,11 @@ it('it leaves instances that are in the reception log alone: they are listed, an
   // Until the log is ready to be used, an instance would go into a file, for which there is no folder.
   await until(() => store(studies, FIRST, 'aaaa').catch(() => undefined), { what: 'the log is used' });
   expect(await store(studies, SECOND, 'bbbb')).toBe('stored');
-  const before = await listed(studies);
   const left = await mkdtemp(join(tmpdir(), 'drawbridge-power-'));
   await cp(folder, left, { recursive: true });
   await mkdir(layout.ready);
+  await studies.settled();
+  const before = await listed(studies);
   await studies.close();
   await rm(folder, { recursive: true });
   folder = left;

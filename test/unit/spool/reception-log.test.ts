@@ -14,7 +14,6 @@ import { recoverReceptionLog } from '../../../src/spool/log-recovery.js';
 import { createNewFile } from '../../../src/spool/new-file.js';
 import { openReceptionLog, type ReceptionLog } from '../../../src/spool/reception-log.js';
 import { createStagedFile, type StagedFile } from '../../../src/spool/staged-file.js';
-import { createStagingMemory } from '../../../src/spool/staging-memory.js';
 import { placeInLog } from '../../../src/spool/staging-place.js';
 import { until } from '../../support/until.js';
 
@@ -71,8 +70,8 @@ const pathOf = (name: string, of = layout) => join(of.study(KEY), `${name}.dcm`)
 const stage = async (...chunks: readonly Buffer[]): Promise<StagedFile> => {
   const logged = log.begin();
   if (logged === undefined) throw new Error('the log has no room');
-  const inLog = placeInLog(logged, () => createNewFile(layout.ready));
-  const staged = createStagedFile(inLog, Buffer.from('head'), createStagingMemory(64 * MIB));
+  const inLog = placeInLog(logged, 'head'.length, () => createNewFile(layout.ready));
+  const staged = createStagedFile(inLog, Buffer.from('head'));
   for (const chunk of chunks) await staged.write(chunk);
   staged.finish();
   return staged;
@@ -161,6 +160,28 @@ it.each([
     expect((await readFile(pathOf('1.1', each))).equals(expected)).toBe(true);
   expect(hashes.get('1.1')).toBe(hashOf(...chunks));
   expect(await readdir(layout.ready)).toEqual([]);
+});
+
+it.each([
+  ['nothing of it is in the log yet', 10],
+  ['some of it is in the log', 700_000],
+  ['it has gone on in a file', 5 * MIB],
+])('its hash can be asked for before it is committed: %s', async (_title, size) => {
+  const body = bytesOf(size, 3);
+  const staged = await stage(body.subarray(0, size / 2), body.subarray(size / 2));
+  expect(await staged.sha256()).toBe(hashOf(body));
+  expect(await staged.sha256()).toBe(hashOf(body));
+  expect(await place(staged, '1.1')).toBe(true);
+  await log.settled();
+  expect(hashes.get('1.1')).toBe(hashOf(body));
+  expect((await readFile(pathOf('1.1'))).equals(Buffer.concat([Buffer.from('head'), body]))).toBe(true);
+});
+
+it('a hash is not made of what the disk has damaged', async () => {
+  const staged = await stage(bytesOf(700_000, 4));
+  await damage(layout, (segment) => segment.fill(0xee, 8192, 8200));
+  await expect(staged.sha256()).rejects.toMatchObject({ code: 'SPOOL_WRITE_FAILED' });
+  await staged.discard();
 });
 
 it('what came one between the other comes apart again', async () => {

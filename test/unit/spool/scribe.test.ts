@@ -7,7 +7,6 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createNewFile } from '../../../src/spool/new-file.js';
 import { placeFile, SLABS, scribeIsIdle } from '../../../src/spool/scribe.js';
 import { createStagedFile } from '../../../src/spool/staged-file.js';
-import { createStagingMemory } from '../../../src/spool/staging-memory.js';
 import { placeInFile } from '../../../src/spool/staging-place.js';
 import { StudyWriter } from '../../../src/spool/study-writer.js';
 
@@ -27,8 +26,8 @@ afterEach(async () => {
 });
 
 const stage = async (...chunks: readonly Buffer[]) => {
-  const place = placeInFile(await createNewFile(folder));
-  const staged = createStagedFile(place, Buffer.from('head'), createStagingMemory(1024 * 1024));
+  const place = placeInFile(await createNewFile(folder), 'head'.length);
+  const staged = createStagedFile(place, Buffer.from('head'));
   for (const chunk of chunks) await staged.write(chunk);
   staged.finish();
   return staged;
@@ -85,6 +84,7 @@ it('a folder whose fsync fails takes its names back, so that the instance may co
     at: slab?.at ?? 0,
     bytes: 3,
     position: 0,
+    hashedFrom: 0,
     sizeBytes: 3,
     from: path,
     to: join(study, '1.dcm'),

@@ -149,7 +149,7 @@ const attach = async (
   const staged = await studies.stage(Buffer.alloc(0));
   await staged.write(Buffer.from(content));
   const { sizeBytes } = await staged.finish();
-  const sha256 = staged.sha256();
+  const sha256 = await staged.sha256();
   return studies.attach(staged, KEY, { name, kind, sizeBytes, sha256, addedAtMs: 9 });
 };
 
