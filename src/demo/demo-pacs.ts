@@ -1,8 +1,7 @@
 /** A small PACS for the demo: takes everything, keeps the data sets, and knows their hashes. */
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { type Scp, startScp } from '../dimse/scp.js';
 import type { IncomingInstance, StoreSession } from '../dimse/store-scp.js';
 import type { Log } from '../observe/log.js';
@@ -20,22 +19,18 @@ export async function startDemoPacs(aeTitle: string, folder: string, log: Log): 
 
   const begin = async (instance: IncomingInstance): Promise<StoreSession> => {
     count += 1;
-    const file = createWriteStream(join(folder, `${count}.dataset`));
+    const file = await open(join(folder, `${count}.dataset`), 'w');
     const hash = createHash('sha256');
     return {
       write(chunk) {
         hash.update(chunk);
-        if (file.write(chunk)) return undefined;
-        return new Promise((resolve) => file.once('drain', resolve));
+        return file.appendFile(chunk);
       },
       async commit() {
-        file.end();
-        await finished(file);
+        await file.close();
         stored.set(instance.sopInstanceUid, hash.digest('hex'));
       },
-      async discard() {
-        file.destroy();
-      },
+      discard: () => file.close(),
     };
   };
 
