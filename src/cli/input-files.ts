@@ -6,27 +6,24 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { TAGS } from '../dicom/tags.js';
 import { type AeTitle, isAeTitle } from '../domain/ae-title.js';
-import type { Instance } from '../domain/instance.js';
+import type { Described } from '../domain/instance.js';
 import { parseUid, type Uid } from '../domain/uid.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import { hashFrom, readInstanceFile } from '../spool/instance-file.js';
 
 /** One DICOM file of the command line. */
-export interface InputInstance extends Instance {
+export interface InputInstance extends Described {
   /** Absolute, as is that of every other file. */
   readonly path: string;
   readonly fileBytes: number;
   readonly dataSetOffset: number;
   readonly studyInstanceUid: Uid;
-}
-
-export type FoundInstance = Omit<InputInstance, 'sha256'> & {
   /** Who sent it, as its file says; absent where it does not say, or says what is no AE title. */
   readonly sendingAe?: AeTitle;
-};
+}
 
-export interface InputFiles<T = InputInstance> {
-  readonly instances: readonly T[];
+export interface InputFiles {
+  readonly instances: readonly InputInstance[];
   /** Files that are not DICOM. */
   readonly others: readonly { readonly path: string; readonly name: string; readonly sizeBytes: number }[];
   /** How many were left out: media directories, hidden files and folders, what file managers leave, what is no file. */
@@ -49,24 +46,11 @@ const LITTER = new Set(['.ds_store', 'thumbs.db', 'desktop.ini']);
 const AT_A_TIME = 8;
 
 /**
- * Reads what is named, with the hash of every instance.
- * @throws what `findInputFiles` throws
- */
-export async function readInputFiles(paths: readonly string[]): Promise<InputFiles> {
-  const found = await findInputFiles(paths);
-  const instances: InputInstance[] = [];
-  for (const { sendingAe: _sendingAe, ...instance } of found.instances) {
-    instances.push({ ...instance, sha256: await hashFrom(instance.path, instance.dataSetOffset) });
-  }
-  return { ...found, instances };
-}
-
-/**
  * Reads what is named, and no more of it than the headers. The same instance twice, or the same path, counts once.
  * @throws REQUEST_INVALID when a path is missing, a link leads nowhere, or one SOP Instance UID stands for different bytes
  */
-export async function findInputFiles(paths: readonly string[]): Promise<InputFiles<FoundInstance>> {
-  const instances = new Map<Uid, FoundInstance>();
+export async function findInputFiles(paths: readonly string[]): Promise<InputFiles> {
+  const instances = new Map<Uid, InputInstance>();
   const others: { path: string; name: string; sizeBytes: number }[] = [];
   const found = await filesBelow(paths);
   const files = [...found.files];
@@ -91,7 +75,7 @@ export async function findInputFiles(paths: readonly string[]): Promise<InputFil
   return { instances: [...instances.values()], others, skipped: found.skipped };
 }
 
-async function isSame(one: FoundInstance, other: FoundInstance): Promise<boolean> {
+async function isSame(one: InputInstance, other: InputInstance): Promise<boolean> {
   const hashes = await Promise.all(
     [one, other].map(({ path, dataSetOffset }) => hashFrom(path, dataSetOffset)),
   );
@@ -108,12 +92,12 @@ async function filesBelow(paths: readonly string[]): Promise<Found> {
   const files = new Set<string>();
   const folders = new Set<string>();
   let skipped = 0;
-  const take = async (path: string, given: string): Promise<void> => {
+  const keep = (path: string): void => {
     const name = basename(path);
-    if (path !== given && name.startsWith('.')) {
-      skipped += 1;
-      return;
-    }
+    if (name !== DICOMDIR && !LITTER.has(name.toLowerCase())) files.add(path);
+    else skipped += 1;
+  };
+  const take = async (path: string, given: string): Promise<void> => {
     const kind = await stat(path).catch((cause: unknown) => {
       // Names in folders may tell of a person: only what the caller typed is repeated.
       const what =
@@ -123,7 +107,7 @@ async function filesBelow(paths: readonly string[]): Promise<Found> {
     if (kind.isDirectory()) return search(path, given);
     if (!kind.isFile() && path === given)
       throw new GatewayError('REQUEST_INVALID', `expected a file or a folder: ${given}`);
-    if (kind.isFile() && name !== DICOMDIR && !LITTER.has(name.toLowerCase())) files.add(path);
+    if (kind.isFile()) keep(path);
     else skipped += 1;
   };
   const search = async (folder: string, given: string): Promise<void> => {
@@ -131,14 +115,20 @@ async function filesBelow(paths: readonly string[]): Promise<Found> {
     const real = await realpath(folder);
     if (folders.has(real)) return;
     folders.add(real);
-    for (const name of (await readdir(folder)).sort()) await take(join(folder, name), given);
+    const entries = await readdir(folder, { withFileTypes: true });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = join(folder, entry.name);
+      if (entry.name.startsWith('.')) skipped += 1;
+      else if (entry.isFile()) keep(path);
+      else await take(path, given);
+    }
   };
   for (const path of paths.map((path) => resolve(path))) await take(path, path);
   return { files, skipped };
 }
 
 /** Undefined for a file that is not DICOM Part 10. */
-async function describe(path: string): Promise<FoundInstance | undefined> {
+async function describe(path: string): Promise<InputInstance | undefined> {
   try {
     const { meta, dataSetBytes, header } = await readInstanceFile(path, WANTED);
     return {

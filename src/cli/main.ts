@@ -27,6 +27,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   probe: async () => (await import('./probe.js')).probeCommand(),
 };
 
+const VERSION = ['-V', '--version'];
+
 const EXIT_CODES = `
 Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 70 a fault of drawbridge, 75 try again later, 78 the config has errors.`;
 
@@ -37,10 +39,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(DRAWBRIDGE_VERSION)
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(add --help for the options)');
-  const [asked] = argv;
-  const known = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
+  const [asked = ''] = argv;
+  const known = Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
   // Help, and what is no command, are answered by all of them.
-  const loaders = known === undefined ? Object.values(COMMANDS) : [known];
+  const others = VERSION.includes(asked) ? [] : Object.values(COMMANDS);
+  const loaders = known === undefined ? others : [known];
   for (const command of await Promise.all(loaders.map((load) => load())))
     program.addCommand(command.exitOverride());
   program.exitOverride();

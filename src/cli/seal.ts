@@ -15,7 +15,7 @@ import type { FileEntry } from '../jmix/files-list.js';
 import { type PayloadFile, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import { describeStudy } from '../outbound/describe-study.js';
 import { syncFolder, syncTree } from '../spool/atomic.js';
-import { type InputInstance, readInputFiles } from './input-files.js';
+import { findInputFiles, type InputInstance } from './input-files.js';
 import { interruptible } from './interruptible.js';
 import { gnupgFrom, toFingerprint } from './openpgp-input.js';
 import { sealToMessage } from './openpgp-seal.js';
@@ -52,7 +52,7 @@ export function sealCommand(): Command {
       const extensions = await readExtensions(options);
       const createdAtMs = Date.now();
       const assertionExpiresAtMs = expiryOf(options, createdAtMs);
-      const input = await readInputFiles(paths);
+      const input = await findInputFiles(paths);
       const { instances, skipped } = input;
       const attachments = await readAttachments(options, input);
       const metadata = await describeStudy(onlyStudy(instances), instances, pathOf(instances));

@@ -11,7 +11,7 @@ import { readPieces } from '../spool/file-pieces.js';
 import { readAeTarget } from './ae-target.js';
 import { configOption } from './config-option.js';
 import { callingBy, type TlsOption, tlsOption } from './dicom-tls-option.js';
-import { type FoundInstance, findInputFiles } from './input-files.js';
+import { findInputFiles, type InputInstance } from './input-files.js';
 import { type JsonOption, printResult } from './output.js';
 import { startProgress } from './progress.js';
 
@@ -56,7 +56,7 @@ export function sendCommand(): Command {
     });
 }
 
-function outgoing(instance: FoundInstance, passCallingAe: boolean): OutgoingInstance {
+function outgoing(instance: InputInstance, passCallingAe: boolean): OutgoingInstance {
   const { sendingAe } = instance;
   return {
     ...instance,
@@ -69,7 +69,7 @@ function outgoing(instance: FoundInstance, passCallingAe: boolean): OutgoingInst
 function report(
   options: SendOptions,
   pacs: string,
-  instances: readonly FoundInstance[],
+  instances: readonly InputInstance[],
   outcomes: readonly StoreOutcome[],
   skipped: number,
 ): void {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type InputInstance, readInputFiles } from '../cli/input-files.js';
+import { findInputFiles, type InputInstance } from '../cli/input-files.js';
 import { formatBytes } from '../cli/output.js';
 import { untilStopped } from '../cli/stop-signal.js';
 import type { Bridge } from '../compose/supervisor.js';
@@ -16,7 +16,7 @@ import { storeInstances } from '../dimse/store-scu.js';
 import { parseAeTitle } from '../domain/ae-title.js';
 import type { DeliveryView, ReceptionView } from '../http/ports.js';
 import { createLog, type Log } from '../observe/log.js';
-import { readBytesFrom } from '../spool/instance-file.js';
+import { hashFrom, readBytesFrom } from '../spool/instance-file.js';
 import { type DemoPacs, startDemoPacs } from './demo-pacs.js';
 import { askSite, type DemoSite, lastLines, prepareSite, startSite } from './demo-site.js';
 import { formatLegs, type Leg, legsOf } from './legs.js';
@@ -113,12 +113,13 @@ async function raise(folder: string, log: Log): Promise<Stage> {
 }
 
 async function run(stage: Stage): Promise<number> {
-  const { instances } = await readInputFiles([sampleFolder()]);
+  const { instances } = await findInputFiles([sampleFolder()]);
   const first = await sendStudy(stage.a, instances);
   const delivery = await follow(stage);
   const reception = await settled(stage, delivery.id);
+  const sent = await Promise.all(instances.map(({ path, dataSetOffset }) => hashFrom(path, dataSetOffset)));
   const identical = instances.filter(
-    ({ sopInstanceUid, sha256 }) => stage.pacs.stored.get(sopInstanceUid) === sha256,
+    ({ sopInstanceUid }, at) => stage.pacs.stored.get(sopInstanceUid) === sent[at],
   );
   tell('');
   tell(formatLegs([first, ...legsOf(delivery, reception)]));

@@ -1,7 +1,8 @@
 /** One SOP instance as the spool holds it. `sha256` identifies its bytes everywhere: at intake, in receipts, at the PACS. */
 import type { Uid } from './uid.js';
 
-export interface Instance {
+/** What the header of an instance says. */
+export interface Described {
   readonly sopInstanceUid: Uid;
   readonly sopClassUid: Uid;
   readonly transferSyntaxUid: Uid;
@@ -10,6 +11,9 @@ export interface Instance {
   readonly modality: string;
   /** Length of the data set in bytes, without the Part 10 header. */
   readonly dataSetBytes: number;
+}
+
+export interface Instance extends Described {
   /** SHA-256, lower hex, of the data set bytes as they crossed the wire, without the Part 10 header. */
   readonly sha256: string;
 }

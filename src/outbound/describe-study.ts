@@ -4,7 +4,7 @@
  */
 import type { Header } from '../dicom/header.js';
 import { TAGS } from '../dicom/tags.js';
-import type { Instance } from '../domain/instance.js';
+import type { Described } from '../domain/instance.js';
 import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { HumanName, JmixMetadata, JmixPatient, JmixSeries } from '../jmix/metadata.js';
@@ -25,10 +25,10 @@ const WANTED = [
 /** @param pathOf where an instance's file lies */
 export async function describeStudy(
   studyInstanceUid: Uid,
-  instances: readonly Instance[],
-  pathOf: (instance: Instance) => string,
+  instances: readonly Described[],
+  pathOf: (instance: Described) => string,
 ): Promise<JmixMetadata> {
-  const firstOfSeries = new Map<Uid, Instance>();
+  const firstOfSeries = new Map<Uid, Described>();
   const counts = new Map<Uid, number>();
   for (const instance of instances) {
     const uid = instance.seriesInstanceUid;

@@ -5,7 +5,7 @@
 import type { Attachment } from '../domain/attachment.js';
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
-import type { Instance } from '../domain/instance.js';
+import type { Described, Instance } from '../domain/instance.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { JmixMetadata } from '../jmix/metadata.js';
 import { classifyDiskError, isErrno, writeFileDurably } from '../spool/atomic.js';
@@ -59,7 +59,7 @@ export async function makeDraft(
   { instances, attachments }: FrozenContent,
   signal: AbortSignal,
 ): Promise<Draft> {
-  const pathOf = (instance: Instance) => parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
+  const pathOf = (instance: Described) => parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
   for (const instance of instances) {
     signal.throwIfAborted();
     // In front of the data set stands the Part 10 header.

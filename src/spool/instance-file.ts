@@ -3,15 +3,21 @@
  * loaded whole.
  */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, stat } from 'node:fs/promises';
-import { type Header, readHeader } from '../dicom/header.js';
+import * as fs from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { type Header, readHeader, readHeaderFromHead } from '../dicom/header.js';
 import { type FileMeta, parseFileMeta } from '../dicom/part10.js';
 import { foreignPreamble } from '../dicom/preamble.js';
 import type { Tag } from '../dicom/tags.js';
 import { GatewayError } from '../errors/gateway-error.js';
 
+const openPath = promisify(fs.open);
+const readFile = promisify(fs.read);
+
 const READ_BYTES = 512 * 1024;
-const HEAD_BYTES = 8 * 1024;
+/** Of most files it holds all that anybody asks for. */
+const HEAD_BYTES = 24 * 1024;
 /** A group 0002 longer than this is no group 0002. */
 const MAX_META_BYTES = 1024 * 1024;
 
@@ -29,36 +35,32 @@ export interface InstanceFile {
  * @throws DATASET_UNREADABLE when it is not a Part 10 file or its data set is broken
  */
 export async function readInstanceFile(path: string, wanted: readonly Tag[]): Promise<InstanceFile> {
-  const handle = await open(path, 'r');
-  try {
-    const { size } = await handle.stat();
-    const { meta, foreign } = await readHead(handle, size);
-    const dataSetBytes = size - meta.dataSetOffset;
+  return withFile(path, async (file, size) => {
+    const { head, meta } = await readHead(file, size);
+    const foreign = foreignPreamble(head);
+    const { dataSetOffset, transferSyntaxUid } = meta;
+    const dataSetBytes = size - dataSetOffset;
     const source = {
       sizeBytes: dataSetBytes,
-      read: (offset: number, length: number) => readAt(handle, meta.dataSetOffset + offset, length),
+      read: (offset: number, length: number) => readAt(file, dataSetOffset + offset, length),
     };
     return {
       meta,
       ...(foreign === undefined ? {} : { foreignPreamble: foreign }),
       dataSetBytes,
-      header: await readHeader(source, meta.transferSyntaxUid, wanted),
+      header:
+        readHeaderFromHead(head.subarray(dataSetOffset), transferSyntaxUid, wanted) ??
+        (await readHeader(source, transferSyntaxUid, wanted)),
     };
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** Where the data set begins, and what it is. @throws DATASET_UNREADABLE */
 export async function readInstanceMeta(path: string): Promise<{ meta: FileMeta; dataSetBytes: number }> {
-  const handle = await open(path, 'r');
-  try {
-    const { size } = await handle.stat();
-    const { meta } = await readHead(handle, size);
+  return withFile(path, async (file, size) => {
+    const { meta } = await readHead(file, size);
     return { meta, dataSetBytes: size - meta.dataSetOffset };
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** For `readBytesFrom`, where many files are read one after the other. */
@@ -103,22 +105,29 @@ export async function fileSize(path: string): Promise<number> {
   return (await stat(path)).size;
 }
 
-async function readHead(
-  handle: FileHandle,
-  fileBytes: number,
-): Promise<{ meta: FileMeta; foreign: string | undefined }> {
+/** Descriptors rather than handles: of thousands of small files, the handles would cost more than the reading. */
+async function withFile<T>(path: string, use: (file: number, size: number) => Promise<T>): Promise<T> {
+  const file = await openPath(path, 'r');
+  try {
+    return await use(file, fs.fstatSync(file).size);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+async function readHead(file: number, fileBytes: number): Promise<{ head: Buffer; meta: FileMeta }> {
   for (let length = HEAD_BYTES; ; length *= 4) {
-    const head = await readAt(handle, 0, length);
+    const head = await readAt(file, 0, length);
     const meta = parseFileMeta(head);
-    if (meta !== undefined) return { meta, foreign: foreignPreamble(head) };
+    if (meta !== undefined) return { head, meta };
     if (length >= fileBytes || length > MAX_META_BYTES) {
       throw new GatewayError('DATASET_UNREADABLE', 'file meta information has no end');
     }
   }
 }
 
-async function readAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+async function readAt(file: number, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
-  const { bytesRead } = await handle.read(buffer, 0, length, position);
+  const { bytesRead } = await readFile(file, buffer, 0, length, position);
   return buffer.subarray(0, bytesRead);
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
-import { readInputFiles } from '../../src/cli/input-files.js';
+import { findInputFiles } from '../../src/cli/input-files.js';
 import type { DicomTls } from '../../src/dimse/dicom-tls.js';
 import { echo } from '../../src/dimse/echo-scu.js';
 import { type Scp, type ScpOptions, startScp } from '../../src/dimse/scp.js';
@@ -263,7 +263,7 @@ describeWith('dcmtk', 'a PACS that takes TLS', () => {
     dicomTls = await site.open({ files, pins: [pinned.fingerprint] });
     await expect(call(pacs)).resolves.toHaveProperty('roundTripMs');
     const study = await makeFiles();
-    const { instances } = await readInputFiles(study);
+    const { instances } = await findInputFiles(study);
     const outcomes: StoreOutcome[] = [];
     await storeInstances({
       pacs: addressOf(pacs),
