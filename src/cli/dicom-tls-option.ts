@@ -1,8 +1,6 @@
 /** `--tls`: DICOM over TLS by `dimse.tls` of the config, for commands that call an AE. */
 import { Option } from 'commander';
-import { type Connect, openConfiguredDicomTls } from '../compose/dicom-tls.js';
-import { loadSettings } from '../config/load.js';
-import { silentLog } from '../observe/log.js';
+import type { Connect } from '../compose/dicom-tls.js';
 import { createLayout } from '../spool/layout.js';
 import { type ConfigOption, configPath } from './config-option.js';
 
@@ -24,6 +22,11 @@ export async function callingBy<T>(
   call: (by: { readonly connect?: Connect }) => Promise<T>,
 ): Promise<T> {
   if (!tls) return call({});
+  const [{ openConfiguredDicomTls }, { loadSettings }, { silentLog }] = await Promise.all([
+    import('../compose/dicom-tls.js'),
+    import('../config/load.js'),
+    import('../observe/log.js'),
+  ]);
   const settings = loadSettings(configPath(options), process.env);
   const dicomTls = await openConfiguredDicomTls(settings, createLayout(settings.dataDir).keys, silentLog);
   try {

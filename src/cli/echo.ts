@@ -20,7 +20,7 @@ export function echoCommand(): Command {
     .addOption(tlsOption())
     .option('--json', 'one JSON object on standard output')
     .action(async (target: string, options: EchoOptions) => {
-      const { pacs, callingAe, tls } = readAeTarget(target, options);
+      const { pacs, callingAe, tls } = await readAeTarget(target, options);
       const { roundTripMs } = await callingBy(tls, options, (by) => echo({ pacs, callingAe, ...by }));
       printResult(
         options,

@@ -102,7 +102,7 @@ async function openInto(
   const age = ageLimitsOf(options);
   const staging = join(scratch, 'payload');
   await mkdir(staging, { mode: 0o700 });
-  const progress = startProgress(
+  const progress = await startProgress(
     'opening',
     source.payload.kind === 'sealed' ? source.payload.sizeBytes : 0,
     options.json,

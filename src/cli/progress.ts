@@ -1,6 +1,4 @@
 /** A progress bar on a terminal; nothing in a pipe. */
-import { SingleBar } from 'cli-progress';
-
 export interface Progress {
   /** @param done so far, in the unit of the total */
   update(done: number): void;
@@ -10,8 +8,9 @@ export interface Progress {
 const NO_PROGRESS: Progress = { update: () => undefined, stop: () => undefined };
 
 /** @param what shown before the bar */
-export function startProgress(what: string, total: number, quiet = false): Progress {
+export async function startProgress(what: string, total: number, quiet = false): Promise<Progress> {
   if (quiet || !process.stderr.isTTY || total === 0) return NO_PROGRESS;
+  const { SingleBar } = await import('cli-progress');
   const bar = new SingleBar({
     format: `${what} {bar} {percentage}% · {eta_formatted} left`,
     stream: process.stderr,

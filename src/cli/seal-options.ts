@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseExtensions } from '../config/extensions.js';
 import type { AttachmentKind } from '../domain/attachment.js';
 import { CLASSIFICATIONS, type Classification, type Extensions } from '../domain/extensions.js';
 import { DIALECT_NAMES, type DialectName } from '../domain/peer.js';
@@ -119,6 +118,8 @@ export function toEntity(id: string, name: string | undefined): Recipient['entit
 
 /** @throws REQUEST_INVALID, when the consent is not what the specification knows */
 export async function readExtensions({ consent, tag, deid }: SealOptions): Promise<Extensions> {
+  if (consent === undefined && tag === undefined && deid === undefined) return {};
+  const { parseExtensions } = await import('../config/extensions.js');
   return parseExtensions({
     ...(consent === undefined ? {} : { consent: await readJson(consent) }),
     ...(tag === undefined ? {} : { customTags: tag }),

@@ -73,7 +73,7 @@ export function sealCommand(): Command {
       };
       const sealed = await interruptible(async (signal) => {
         const made = await makeOutputFolder(out);
-        const progress = startProgress('sealing', total, options.json);
+        const progress = await startProgress('sealing', total, options.json);
         const watched = {
           ...contents,
           signal,

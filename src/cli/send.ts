@@ -30,11 +30,11 @@ export function sendCommand(): Command {
     .addOption(configOption())
     .option('--json', 'one JSON object on standard output')
     .action(async (paths: string[], options: SendOptions) => {
-      const { pacs, callingAe, tls } = readAeTarget(options.to, options);
+      const { pacs, callingAe, tls } = await readAeTarget(options.to, options);
       const { instances, others, skipped } = await findInputFiles(paths);
       if (instances.length === 0)
         throw new GatewayError('REQUEST_INVALID', 'none of the files is a DICOM instance');
-      const progress = startProgress('sending', instances.length, options.json);
+      const progress = await startProgress('sending', instances.length, options.json);
       const outcomes: StoreOutcome[] = [];
       try {
         await callingBy(tls, options, (by) =>

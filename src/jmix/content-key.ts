@@ -15,7 +15,7 @@
  * since nobody can guess 256 random bits.
  */
 import type { KeyObject } from 'node:crypto';
-import { GeneralEncrypt, type GeneralJWE, generalDecrypt } from 'jose';
+import type { GeneralJWE } from 'jose';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { parseBase64Url } from './base64.js';
@@ -36,6 +36,9 @@ import { isJsonObject, type JsonObject, type JsonValue, parseStrictObject } from
 export const MAX_RECIPIENTS = 64;
 
 const CODE = 'ENCRYPTION_PARAMETERS_INVALID';
+
+/** Most envelopes have one receiver, and need none of it. */
+const jose = () => import('jose');
 
 const ALG = 'ECDH-ES+A256KW';
 const ENC = 'A256GCM';
@@ -71,6 +74,7 @@ export async function wrapContentKey(
   recipientKeys: readonly KeyObject[],
   under: SealedUnder,
 ): Promise<JsonObject> {
+  const { GeneralEncrypt } = await jose();
   const jwk = { alg: ENC, k: contentKey.toString('base64url'), kty: 'oct' };
   const jwe = new GeneralEncrypt(Buffer.from(canonicalJson(jwk)))
     .setProtectedHeader(PROTECTED_HEADER)
@@ -163,6 +167,7 @@ function kidOf(entry: JsonValue): string {
 
 /** Undefined when it does not open: a sealed thing that does not says no more than that. */
 async function unwrapFor(key: KeyObject, jwe: GeneralJWE): Promise<Buffer | undefined> {
+  const { generalDecrypt } = await jose();
   try {
     const { plaintext } = await generalDecrypt(jwe, key, {
       keyManagementAlgorithms: [ALG],
