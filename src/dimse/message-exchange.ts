@@ -150,10 +150,15 @@ export function createMessageExchange(options: MessageExchangeOptions): MessageE
 
   const answer = async (operation: Operation, contextId: number): Promise<void> => {
     const { command, lane } = operation;
-    const outcome = await lane.end();
-    if (command.commandField === COMMAND_FIELDS.cStoreRequest && outcome.status === SUCCESS.status)
-      instanceCount += 1;
-    send(formatMessage(contextId, responseTo(command, outcome), undefined, options.peerMaxPduBytes));
+    const responseOf = (outcome: Answer) =>
+      formatMessage(contextId, responseTo(command, outcome), undefined, options.peerMaxPduBytes);
+    const ending = lane.end();
+    // It is as good as certain, and until the disk is ready there is nothing else to do.
+    const success = responseOf(SUCCESS);
+    const outcome = await ending;
+    const isSuccess = outcome.status === SUCCESS.status;
+    if (isSuccess && command.commandField === COMMAND_FIELDS.cStoreRequest) instanceCount += 1;
+    send(isSuccess && outcome.comment === undefined ? success : responseOf(outcome));
     leave(operation);
   };
   const leave = (operation: Operation) => {
