@@ -5,8 +5,12 @@
 import type { Socket } from 'node:net';
 import { readIntoOwn } from './own-buffers.js';
 
-/** The kernel has more than a few pages for us when the peer is fast, and the processor's cache has room for it. */
+/** Enough for associations, commands, and peers that send little, of which hundreds may be connected. */
+const FIRST_READ_BYTES = 16 * 1024;
+/** For those that have once filled it: the kernel has more for us at a time, and the processor's cache has room for it. */
 const READ_BYTES = 128 * 1024;
+
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Hands every chunk to `take`, in order and one at a time; its bytes are good until `take` returns, or what it returns has
@@ -25,8 +29,9 @@ export function readChunks(
     let hasEnded = false;
     let hasLeft = false;
     /** The second is made when the next chunk comes while one is being taken. */
-    const buffers: Buffer[] = [];
+    const buffers = [NOTHING, NOTHING];
     let current = 0;
+    let readBytes = FIRST_READ_BYTES;
 
     const finish = () => {
       leave();
@@ -64,6 +69,7 @@ export function readChunks(
     };
     const arrived = (chunk: Buffer) => {
       if (hasLeft) return;
+      if (chunk.length === FIRST_READ_BYTES) readBytes = READ_BYTES;
       waiting.push(chunk);
       if (isTaking) socket.pause();
       else pump();
@@ -71,7 +77,8 @@ export function readChunks(
     /** Not the one that is being taken. While another one waits as well, nothing is read. */
     const nextBuffer = () => {
       if (isTaking) current = 1 - current;
-      const buffer = buffers[current] ?? Buffer.allocUnsafeSlow(READ_BYTES);
+      let buffer = buffers[current] ?? NOTHING;
+      if (buffer.length < readBytes) buffer = Buffer.allocUnsafeSlow(readBytes);
       buffers[current] = buffer;
       return buffer;
     };
