@@ -5,6 +5,7 @@
 import type { TLSSocket } from 'node:tls';
 import { plainFingerprint } from '../domain/fingerprint.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { CERTIFICATE_ALERTS, tlsCodeOf } from '../errors/tls-alerts.js';
 
 /** Results of the verification (X509_verify_cert), and Node's own for host names. */
 const OBJECTIONS: Readonly<Record<string, string>> = {
@@ -60,19 +61,6 @@ const FAILED_CALLS: Readonly<Record<string, string>> = {
   ERR_TLS_HANDSHAKE_TIMEOUT: 'it did not finish its handshake in time',
 };
 
-/** TLS alerts (RFC 8446 §6.2) by which the other end says that it does not like our certificate. */
-const CERTIFICATE_ALERTS: Readonly<Record<string, string>> = {
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'bad certificate',
-  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: 'unsupported certificate',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: 'certificate revoked',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'certificate expired',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: 'certificate unknown',
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'unknown CA',
-  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED: 'access denied',
-  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: 'a signature does not verify',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'certificate required',
-};
-
 /** A handshake of ours that came to nothing, and would again. */
 const FAILED_OWN: Readonly<Record<string, string>> = {
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
@@ -90,7 +78,7 @@ const FAILED_OWN: Readonly<Record<string, string>> = {
 
 /** Why a caller was not let in; undefined for a connection that merely broke. */
 export function wordsForFailedCall(error: Error): string | undefined {
-  const code = codeOf(error);
+  const code = tlsCodeOf(error);
   const alert = CERTIFICATE_ALERTS[code];
   return alert === undefined ? FAILED_CALLS[code] : `it does not take our certificate: ${alert}`;
 }
@@ -100,7 +88,7 @@ export function wordsForFailedCall(error: Error): string | undefined {
  * @param pacs for the message
  */
 export function classifyTlsError(error: unknown, pacs: string): GatewayError | undefined {
-  const code = codeOf(error);
+  const code = tlsCodeOf(error);
   const alert = CERTIFICATE_ALERTS[code];
   const words =
     alert === undefined
@@ -109,10 +97,6 @@ export function classifyTlsError(error: unknown, pacs: string): GatewayError | u
   return words === undefined
     ? undefined
     : new GatewayError('PACS_UNTRUSTED', `${pacs} ${words}`, { facts: { errno: code }, cause: error });
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
 function isoTime(ms: number): string {

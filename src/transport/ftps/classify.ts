@@ -4,6 +4,7 @@
  */
 import { FTPError } from 'basic-ftp';
 import { GatewayError, isGatewayError } from '../../errors/gateway-error.js';
+import { CERTIFICATE_ALERTS, tlsCodeOf } from '../../errors/tls-alerts.js';
 import { classifySocketError } from '../classify-socket.js';
 
 export interface Reply {
@@ -47,9 +48,11 @@ export function loginRefused(reply: Reply): GatewayError {
 export function classifyFtpError(error: unknown, doing: string): GatewayError {
   if (isGatewayError(error)) return error;
   if (error instanceof FTPError) return classifyReply(error, doing);
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (CERTIFICATE_ALERTS.has(code)) {
-    return new GatewayError('PEER_REFUSED', `the server refuses the certificate of this bridge: ${code}`, {
+  const code = tlsCodeOf(error);
+  const alert = CERTIFICATE_ALERTS[code];
+  if (alert !== undefined) {
+    return new GatewayError('PEER_REFUSED', `the server refuses the certificate of this bridge: ${alert}`, {
+      facts: { errno: code },
       cause: error,
     });
   }
@@ -58,18 +61,6 @@ export function classifyFtpError(error: unknown, doing: string): GatewayError {
     cause: error,
   });
 }
-
-/** TLS alerts (RFC 8446 §6.2) of a server that wants another certificate from us, or any at all. */
-const CERTIFICATE_ALERTS = new Set([
-  'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
-  'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
-  'ERR_SSL_TLSV1_ALERT_ACCESS_DENIED',
-  'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE',
-  'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
-  'ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED',
-  'ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN',
-  'ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE',
-]);
 
 /** A command as it may be told to others: without what it is about. */
 export function verbOf(command: string): string {

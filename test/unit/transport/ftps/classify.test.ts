@@ -40,6 +40,9 @@ describe('a broken connection', () => {
     ['CERT_HAS_EXPIRED', 'PEER_UNTRUSTED'],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'PEER_UNTRUSTED'],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'PEER_REFUSED'],
+    ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'PEER_REFUSED'],
+    // The same, as Node 22 and later have it.
+    ['ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE', 'PEER_REFUSED'],
     // What the FTP library gives to whoever uses a connection that it has closed.
     ['0', 'PEER_UNREACHABLE'],
   ])('of code %s becomes %s', (code, expected) => {
