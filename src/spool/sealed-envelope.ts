@@ -3,6 +3,7 @@
  * that shall learn only whom to pass them on to. A run that is repeated draws new keys and replaces the folder.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -57,8 +58,10 @@ export async function growSealedFolder<T extends SignedEnvelope>(
     await commit(layout, folder, layout.sealedEnvelope(id));
     return sealed;
   } catch (error) {
+    // A gateway that starts wipes what lies in scratch, also under a worker that has outlived the one before.
+    const isWiped = isErrno(error, 'ENOENT') && !existsSync(folder);
     await rm(folder, { recursive: true, force: true });
-    throw isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
+    throw isWiped || isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
   }
 }
 
