@@ -11,6 +11,7 @@ import type { Measured } from './measure.js';
 /** Never over in a turn. */
 const NO_END_SECONDS = 600;
 const ARRIVAL_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 30_000;
 /** The log as large as by default; tests have a small one. */
 const DISK = { warnFreeBytes: 0, refuseFreeBytes: 0, receptionLogMegabytes: 512 };
 
@@ -19,6 +20,11 @@ export const wholeBridge: StartReceiver = async () => {
   const bridge = await makeBridge('site-a');
   await bridge.configure({ completion: { quietSeconds: NO_END_SECONDS }, disk: DISK });
   await bridge.start();
+  // Its workers take the processor for some seconds after that.
+  await until(() => bridge.output().includes('worker.started'), {
+    timeoutMs: START_TIMEOUT_MS,
+    what: 'the workers are up',
+  });
   return {
     port: bridge.dimsePort,
     folder: bridge.folder,

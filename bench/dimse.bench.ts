@@ -73,7 +73,7 @@ async function receiveLarge(first: Study): Promise<void> {
       goal: 1,
       contestants: [
         receiver('drawbridge', drawbridge(), study, first),
-        once(receiver('drawbridge up, with workers and Redis', wholeBridge, study, first, 'none')),
+        receiver('drawbridge up, with workers and Redis', wholeBridge, study, first, 'none'),
         receiver('drawbridge, nothing synced', drawbridge({ isUnsynced: true }), study, first, 'none'),
         receiver('storescp +B', storescp('+B'), study, first),
         receiver('storescp +B, PDU of 128 KiB', storescp('+B', '-pdu', '131072'), study, first),

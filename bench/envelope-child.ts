@@ -163,7 +163,11 @@ async function seal({
     ),
     signingKey: ed25519PrivateKey(raw(keys.signer.privateKey)),
   };
-  if (isUnsynced === true) await sealToFolder(layout, request, (_layout, from, to) => rename(from, to));
+  if (isUnsynced === true)
+    await sealToFolder(layout, request, async (from, to) => {
+      await rename(from.path, to);
+      await from.remove();
+    });
   else await sealToFolder(layout, request);
   return layout.sealedEnvelope(envelopeId);
 }

@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   proof: async () => (await import('./proof.js')).proofCommand(),
   status: async () => (await import('./status.js')).statusCommand(),
   retry: async () => (await import('./retry.js')).retryCommand(),
+  dismiss: async () => (await import('./dismiss.js')).dismissCommand(),
   echo: async () => (await import('./echo.js')).echoCommand(),
   probe: async () => (await import('./probe.js')).probeCommand(),
 };

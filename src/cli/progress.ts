@@ -1,4 +1,5 @@
 /** A progress bar on a terminal; nothing in a pipe. */
+
 export interface Progress {
   /** @param done so far, in the unit of the total */
   update(done: number): void;

@@ -12,6 +12,8 @@ import type { Feeding } from '../outbound/feeding.js';
 const TICK_MS = 100;
 /** After a long stop very many may be due. */
 const COMPLETING_AT_ONCE = 8;
+/** After one could not be completed: that is the disk's, and each try asks it for something. */
+const RETRY_MS = 2_000;
 
 export interface CompletionClock {
   /** Studies that are complete, but that no route fits. */
@@ -27,6 +29,8 @@ export function startCompletionClock(
   const held = new Set<string>();
   /** By study: one does not wait until another's envelope is sealed. */
   const completing = new Map<string, Promise<void>>();
+  /** By study, when one that could not be completed is tried again. */
+  const retriedAtMs = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
@@ -34,6 +38,7 @@ export function startCompletionClock(
     try {
       await completeStudy(parts, study, reason);
       held.delete(study.key);
+      retriedAtMs.delete(study.key);
       if (!feeding.isFed(study.key)) parts.studies.release(study.key);
     } catch (error) {
       if (isGatewayError(error) && error.code === 'ROUTE_MISSING') {
@@ -42,7 +47,9 @@ export function startCompletionClock(
         return;
       }
       // The freeze stands or it does not; what it lacks is made up for by recovery.
-      parts.log.error({ event: 'study.completion_failed', study: study.key, reason: String(error) });
+      if (!retriedAtMs.has(study.key))
+        parts.log.error({ event: 'study.completion_failed', study: study.key, reason: String(error) });
+      retriedAtMs.set(study.key, performance.now() + RETRY_MS);
     }
   };
 
@@ -50,6 +57,7 @@ export function startCompletionClock(
   const settle = (study: Study): number => {
     const { key, gathering } = study;
     if (completing.has(key) || completing.size === COMPLETING_AT_ONCE) return TICK_MS;
+    if (performance.now() < (retriedAtMs.get(key) ?? 0)) return TICK_MS;
     const judged = judgeCompletion(gathering, feeding.isFed(key), rules, parts.clock.now());
     if (judged.complete) {
       const work = complete(study, judged.reason).finally(() => completing.delete(key));

@@ -12,6 +12,8 @@ import type { Log } from '../observe/log.js';
 import { passphraseFrom } from '../trust/key-encryption.js';
 import { readTlsIdentity, TLS_FILE } from '../trust/key-tls.js';
 
+const A_LIST = 'a list of dimse.tls.crlFile';
+
 /** Opens the connection for an association that we ask for. */
 export type Connect = (to: AeAddress) => Socket;
 
@@ -50,14 +52,17 @@ export async function checkDicomTls(settings: Settings, keysFolder: string): Pro
   const isYetToBeMade = files.certificateFiles.includes(own) && !(await isThere(own));
   if (isYetToBeMade) {
     await readAuthorities(files.caFile);
+    assertNotExpired(A_LIST, (await files.revocations?.())?.expiresAtMs);
     return;
   }
-  const { expiresAtMs } = await readTlsMaterial(files);
+  const { expiresAtMs, crlExpiresAtMs } = await readTlsMaterial(files);
+  assertNotExpired('the certificate of dimse.tls', expiresAtMs);
+  assertNotExpired(A_LIST, crlExpiresAtMs);
+}
+
+function assertNotExpired(what: string, expiresAtMs = Number.POSITIVE_INFINITY): void {
   if (expiresAtMs > Date.now()) return;
-  throw new GatewayError(
-    'CONFIG_INVALID',
-    `the certificate of dimse.tls has expired at ${new Date(expiresAtMs).toISOString()}`,
-  );
+  throw new GatewayError('CONFIG_INVALID', `${what} has expired at ${new Date(expiresAtMs).toISOString()}`);
 }
 
 /** Connects to a remote AE that is called with TLS; undefined for one that is not. */
@@ -71,7 +76,7 @@ export function connectorTo(
 }
 
 function filesOf({ dimse, https, keys }: Settings, keysFolder: string): TlsFiles {
-  const { profile, caFile } = dimse.tls;
+  const { profile, caFile, crlFile } = dimse.tls;
   const own = dimse.tls.certFile === undefined ? https : dimse.tls;
   const named = [own.certFile, own.keyFile].flatMap((path) => path ?? []);
   const passphrase = passphraseFrom(keys);
@@ -80,6 +85,13 @@ function filesOf({ dimse, https, keys }: Settings, keysFolder: string): TlsFiles
     certificate: async () => readTlsIdentity(keysFolder, own, await passphrase()),
     certificateFiles: named.length > 0 ? named : [join(keysFolder, TLS_FILE)],
     ...(caFile === undefined ? {} : { caFile }),
+    ...(crlFile === undefined
+      ? {}
+      : {
+          crlFile,
+          // Few need it, and it takes its memory.
+          revocations: async () => (await import('../trust/revocations.js')).readRevocations(crlFile),
+        }),
   };
 }
 

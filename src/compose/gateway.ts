@@ -19,7 +19,7 @@ import { recoverFreezes } from '../outbound/recover.js';
 import { queuesForBoard } from '../queue/inspect.js';
 import { createProducer } from '../queue/producer.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
-import { wipeScratch } from '../spool/envelope-store.js';
+import { wipeScratch } from '../spool/scratch.js';
 import { openStudyStore } from '../spool/study-store.js';
 import { viewPeer } from '../trust/peer-view.js';
 import { createAhead } from './ahead.js';

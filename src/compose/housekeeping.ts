@@ -16,12 +16,11 @@ import { recoverDeliveries } from '../outbound/recover.js';
 import { sweepStudies } from '../outbound/sweep.js';
 import type { RunningRedis } from '../queue/redis/running-redis.js';
 import type { StoredRecord } from '../spool/record-store.js';
-import { measureSpace, type Space, spaceRefusal } from '../spool/space.js';
+import { measureSpace, SPACE_EVERY_MS, type Space, spaceRefusal } from '../spool/space.js';
 import type { Changes } from './changes.js';
 import type { RecordIndex } from './record-index.js';
 
 const LOOK_EVERY_MS = 500;
-const SPACE_EVERY_MS = 5_000;
 const RECOVER_EVERY_MS = 60_000;
 const SWEEP_EVERY_MS = 10 * 60_000;
 const HOUR_MS = 3_600_000;

@@ -6,10 +6,9 @@ import { expireParcels } from '../hub/expire.js';
 import type { HubParts } from '../hub/parts.js';
 import { noticeLost } from '../hub/recover.js';
 import type { Unwrapper } from '../hub/unwrap.js';
-import { measureSpace, type Space, spaceRefusal } from '../spool/space.js';
+import { measureSpace, SPACE_EVERY_MS, type Space, spaceRefusal } from '../spool/space.js';
 import type { Changes } from './changes.js';
 
-const SPACE_EVERY_MS = 5_000;
 const SWEEP_EVERY_MS = 60_000;
 
 export interface HubHousekeepingParts {

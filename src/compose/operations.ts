@@ -17,6 +17,7 @@ import type {
   ReceptionView,
   StudyView,
 } from '../http/ports.js';
+import { dismissReception } from '../inbound/dismiss.js';
 import type { InboundParts } from '../inbound/parts.js';
 import { retryReception } from '../inbound/retry.js';
 import { attach, describe } from '../outbound/attach.js';
@@ -69,16 +70,15 @@ export function createOperations(parts: OperationsParts): Operations {
     parts.receptions
       .all()
       .filter((record) => record.receiptFor === undefined || record.quarantined !== undefined);
-  const viewReception = (record: Reception): ReceptionView => ({
-    ...record,
-    state: receptionState(record),
-    advice: adviceFor(
+  const viewReception = (record: Reception): ReceptionView => {
+    const state = receptionState(record);
+    const code =
       record.quarantined?.code ??
-        record.parked?.code ??
-        Object.values(record.pacs).find((pacs) => pacs.lastError !== undefined)?.lastError?.code ??
-        record.lastError?.code,
-    ),
-  });
+      record.parked?.code ??
+      Object.values(record.pacs).find((pacs) => pacs.lastError !== undefined)?.lastError?.code ??
+      record.lastError?.code;
+    return { ...record, state, advice: state === 'dismissed' ? '' : adviceFor(code) };
+  };
 
   return {
     async overview() {
@@ -147,6 +147,10 @@ export function createOperations(parts: OperationsParts): Operations {
       await retryReception(inbound, id);
       return { id };
     },
+    async dismissReception(id, by) {
+      await dismissReception(inbound, id, by);
+      return { id };
+    },
     subscribe: parts.subscribe,
   };
 }
@@ -174,6 +178,7 @@ const RECEPTION_STATES = [
   'confirmed',
   'quarantined',
   'refused',
+  'dismissed',
   'parked',
 ] as const;
 

@@ -3,9 +3,10 @@ import type { Settings } from '../config/settings.js';
 import type { Log } from '../observe/log.js';
 import { startRedis } from '../queue/redis/ladder.js';
 import { type Gateway, startGateway } from './gateway.js';
+import { endLeftOverWorkers, SUPERVISOR_VARIABLE, supervisorMark } from './left-over-workers.js';
 import { classifyListenError } from './listen-error.js';
 import { redisChoice } from './redis.js';
-import { formatRuntime } from './runtime.js';
+import { formatRuntime, RUNTIME_VARIABLE } from './runtime.js';
 import { openSite } from './site.js';
 import { createWorkerPool } from './worker-pool.js';
 
@@ -23,12 +24,19 @@ export async function startBridge(
   workerModule: URL,
   log: Log,
 ): Promise<Bridge> {
-  const redis = await startRedis(redisChoice(settings, log));
+  const [redis] = await Promise.all([
+    startRedis(redisChoice(settings, log)),
+    endLeftOverWorkers(settings.dataDir, log),
+  ]);
   const runtime = formatRuntime({
     configPath,
     ...(redis.kind === 'configured' ? {} : { redis: redis.connection }),
   });
-  const pool = createWorkerPool(settings.workers.processes, workerModule, runtime, log);
+  const environment = {
+    [RUNTIME_VARIABLE]: runtime,
+    [SUPERVISOR_VARIABLE]: await supervisorMark(settings.dataDir),
+  };
+  const pool = createWorkerPool(settings.workers.processes, workerModule, environment, log);
   let gateway: Gateway;
   try {
     gateway = await startGateway((listeners) => openSite(settings, log, listeners), {

@@ -5,7 +5,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Log } from '../observe/log.js';
-import { RUNTIME_VARIABLE } from './runtime.js';
 
 const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
@@ -24,9 +23,14 @@ export interface WorkerPool {
 
 /**
  * @param module the file of a worker process
- * @param runtime what the worker reads from its environment (runtime.ts)
+ * @param environment what they get beside our own: their runtime (runtime.ts), and whose they are (left-over-workers.ts)
  */
-export function createWorkerPool(count: number, module: URL, runtime: string, log: Log): WorkerPool {
+export function createWorkerPool(
+  count: number,
+  module: URL,
+  environment: Readonly<Record<string, string>>,
+  log: Log,
+): WorkerPool {
   const children = new Set<ChildProcess>();
   const restarts = new Set<NodeJS.Timeout>();
   let closing = false;
@@ -48,7 +52,7 @@ export function createWorkerPool(count: number, module: URL, runtime: string, lo
 
   const spawn = (): ChildProcess =>
     fork(module, [], {
-      env: { ...process.env, [RUNTIME_VARIABLE]: runtime },
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
 

@@ -64,6 +64,16 @@ function dicom({ dimse, pacs }: Settings): string[] {
     ...((tls.certFile === undefined) === (tls.keyFile === undefined)
       ? []
       : ['dimse.tls: expected certFile and keyFile, or neither']),
+    ...dimse.callers.flatMap(({ certificates }, index) =>
+      certificates !== undefined && !tls.listen
+        ? [`dimse.callers.${index}.certificates: expected dimse.tls.listen, or it could never call`]
+        : [],
+    ),
+    ...(tls.crlFile !== undefined && tls.caFile === undefined
+      ? [
+          'dimse.tls.crlFile: expected caFile; certificates that are taken by their fingerprints are not looked up',
+        ]
+      : []),
     ...(dimse.userRequired && dimse.users.length === 0
       ? ['dimse.userRequired: expected dimse.users, or nobody could send']
       : []),

@@ -10,7 +10,7 @@ import { settingsSchema } from './settings.js';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Variables that are ours without being settings. */
-const OTHER_VARIABLES = new Set(['DRAWBRIDGE_CONFIG', 'DRAWBRIDGE_RUNTIME']);
+const OTHER_VARIABLES = new Set(['DRAWBRIDGE_CONFIG', 'DRAWBRIDGE_RUNTIME', 'DRAWBRIDGE_SUPERVISOR']);
 
 /** Path of each setting that one variable can carry (no lists, no maps), by the variable's name. */
 export const ENVIRONMENT_NAMES: ReadonlyMap<string, readonly string[]> = new Map(

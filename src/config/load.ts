@@ -19,6 +19,7 @@ const PATH_SETTINGS: readonly (readonly string[])[] = [
   ['dimse', 'tls', 'certFile'],
   ['dimse', 'tls', 'keyFile'],
   ['dimse', 'tls', 'caFile'],
+  ['dimse', 'tls', 'crlFile'],
   ['https', 'certFile'],
   ['https', 'keyFile'],
   ['keys', 'passphraseFile'],

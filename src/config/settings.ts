@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isAeTitle } from '../domain/ae-title.js';
+import { plainFingerprint } from '../domain/fingerprint.js';
 import { DIALECT_NAMES } from '../domain/peer.js';
 import { PRIORITIES } from '../domain/priority.js';
 import { isTimeWindow } from '../domain/time-window.js';
@@ -19,15 +20,23 @@ const name = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'expected letters, digits, - and _, at most 64 characters');
 /** Raw 32 bytes in padded base64, as `drawbridge keygen` writes them. */
 const publicKey = z.string().regex(/^[A-Za-z0-9+/]{43}=$/, 'expected 44 characters of base64 (32 bytes)');
+const FINGERPRINT = /^[0-9a-f]{64}$/;
+/** As openssl and browsers show it, too. */
+const withoutLabel = (text: string): string =>
+  plainFingerprint(text.replaceAll(':', '').replace(/^SHA256/i, ''));
 const fingerprint = z
   .string()
-  .transform((text) =>
-    text
-      .replaceAll(':', '')
-      .replace(/^SHA256/i, '')
-      .toLowerCase(),
-  )
-  .refine((text) => /^[0-9a-f]{64}$/.test(text), 'expected a SHA-256 fingerprint: 64 hex digits');
+  .transform(withoutLabel)
+  .refine((text) => FINGERPRINT.test(text), 'expected a SHA-256 fingerprint: 64 hex digits');
+
+/** Or a name that a certificate is made for: subjectAltName, or the common name where it has none. */
+const certificateSign = z
+  .string()
+  .transform((text) => (FINGERPRINT.test(withoutLabel(text)) ? withoutLabel(text) : text))
+  .refine(
+    (text) => /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(text),
+    'expected a SHA-256 fingerprint, or a name such as ct1.example.org',
+  );
 
 /** Of an OpenPGP primary key: version 4 (RFC 4880) or later (RFC 9580). */
 const openpgpFingerprint = z
@@ -58,6 +67,13 @@ const caller = z.strictObject({
     .array(z.string().min(1))
     .optional()
     .describe('addresses, networks (10.1.0.0/16) or host names; absent: any'),
+  certificates: z
+    .array(certificateSign)
+    .min(1)
+    .optional()
+    .describe(
+      'SHA-256 of certificates, or names that they are made for: it may call with TLS and one of these alone; absent: by any that dimse.tls takes, and without TLS',
+    ),
   reportTo: z
     .strictObject({
       ...aeAddress,
@@ -90,6 +106,12 @@ const dicomTls = z
       .describe('PEM certificate chain; default: the one that the bridge made for itself'),
     keyFile: z.string().optional().describe('PEM private key of the certificate'),
     caFile: z.string().optional().describe('PEM of the CAs that vouch for the others'),
+    crlFile: z
+      .string()
+      .optional()
+      .describe(
+        'revocation lists of these CAs, one of each, also of those in between: PEM, or a single one in DER; absent: none is looked at',
+      ),
     certificateFingerprints: z
       .array(fingerprint)
       .default([])

@@ -10,6 +10,7 @@ import { toGatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
 import {
   type AssociationPolicy,
+  type Caller,
   type ContextResult,
   judgeCaller,
   judgeContext,
@@ -24,9 +25,7 @@ import { checkUserIdentity, type KnownUser, type UserPolicy } from './user-ident
 import type { UserItems } from './user-items.js';
 
 /** Who asks, and from where. */
-export interface Applicant extends AssociationRequest {
-  readonly remoteAddress: string;
-}
+export interface Applicant extends AssociationRequest, Pick<Caller, 'remoteAddress' | 'certificate'> {}
 
 /** What an association that is taken gets. */
 export interface Acceptance {

@@ -13,6 +13,25 @@ export interface AllowedCaller {
   readonly aeTitle: string;
   /** Addresses, networks such as `10.1.0.0/16`, or host names; absent: any. */
   readonly hosts?: readonly string[] | undefined;
+  /** It must show one of these, by TLS: fingerprints, or names that a certificate is made for; absent: none is asked for. */
+  readonly certificates?: readonly string[] | undefined;
+}
+
+/** What a caller has shown by TLS, and what was found good. */
+export interface CallerCertificate {
+  /** SHA-256: 64 lower hex digits. */
+  readonly fingerprint: string;
+  /** Whether it is made for this name, as those of hosts are (RFC 9525 §6). */
+  isFor(name: string): boolean;
+}
+
+/** Who asks for an association. */
+export interface Caller {
+  readonly callingAe: string;
+  readonly calledAe: string;
+  readonly remoteAddress: string;
+  /** Absent without TLS, and where none was asked for and none shown. */
+  readonly certificate?: CallerCertificate | undefined;
 }
 
 /** A PACS that we have asked to commit to instances, and that may report on an association of its own. */
@@ -44,6 +63,7 @@ export interface Rejection {
 
 export const REJECTIONS = {
   CALLING_AE_UNKNOWN: { code: 'CALLING_AE_UNKNOWN', result: 1, source: 1, reason: 3 },
+  CALLING_AE_UNPROVED: { code: 'CALLING_AE_UNPROVED', result: 1, source: 1, reason: 3 },
   CALLED_AE_UNKNOWN: { code: 'CALLED_AE_UNKNOWN', result: 1, source: 1, reason: 7 },
   /** The standard has no reason of its own for users (PS3.7 §D.3.3.7). */
   USER_UNKNOWN: { code: 'USER_UNKNOWN', result: 1, source: 1, reason: 1 },
@@ -71,17 +91,19 @@ export type CallerVerdict =
 /** What a caller is to us, or the rejection that it gets and why. */
 export async function judgeCaller(
   policy: AssociationPolicy,
-  caller: { readonly callingAe: string; readonly calledAe: string; readonly remoteAddress: string },
+  caller: Caller,
   resolve: (hostName: string) => Promise<readonly string[]>,
 ): Promise<CallerVerdict> {
-  const { callingAe, calledAe, remoteAddress } = caller;
+  const { callingAe, calledAe, remoteAddress, certificate } = caller;
   const isCalled = policy.calledAes.includes(calledAe);
   const known = policy.callers.filter(({ aeTitle }) => aeTitle === callingAe);
+  let isThere = false;
   if (isCalled) {
     if (policy.anyCaller) return { standing: 'modality' };
-    for (const { hosts } of known) {
-      if (hosts === undefined || (await isAmong(hosts, remoteAddress, resolve)))
-        return { standing: 'modality' };
+    for (const { hosts, certificates } of known) {
+      if (hosts !== undefined && !(await isAmong(hosts, remoteAddress, resolve))) continue;
+      if (certificates === undefined || shows(certificate, certificates)) return { standing: 'modality' };
+      isThere = true;
     }
   }
   // From any address: what has several may report from another than the one that it listens at.
@@ -95,13 +117,24 @@ export async function judgeCaller(
       message: `it calls an AE title that is not ours, expected ${policy.calledAes.join(' or ')}`,
     };
   }
+  // Else an operator would be asked to let the title in by its host alone.
+  const isTied = known.some(({ certificates }) => certificates !== undefined);
   return {
-    rejection: REJECTIONS.CALLING_AE_UNKNOWN,
-    message:
-      known.length === 0
-        ? 'its AE title is not one of dimse.callers'
-        : `its AE title may not call from ${remoteAddress}, by dimse.callers`,
+    rejection: isTied ? REJECTIONS.CALLING_AE_UNPROVED : REJECTIONS.CALLING_AE_UNKNOWN,
+    message: wordsForStranger(),
   };
+
+  function wordsForStranger(): string {
+    if (known.length === 0) return 'its AE title is not one of dimse.callers';
+    if (!isThere) return `its AE title may not call from ${remoteAddress}, by dimse.callers`;
+    return certificate === undefined
+      ? 'its AE title may call with TLS and a certificate of its own alone, by dimse.callers'
+      : `its AE title may not call with the certificate ${certificate.fingerprint}, by dimse.callers`;
+  }
+}
+
+function shows(certificate: CallerCertificate | undefined, expected: readonly string[]): boolean {
+  return expected.some((one) => certificate?.fingerprint === one || certificate?.isFor(one));
 }
 
 /** The result of one proposed presentation context (PS3.8 Table 9-18). */

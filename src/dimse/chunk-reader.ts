@@ -12,25 +12,32 @@ const READ_BYTES = 128 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 
+interface Chunk {
+  readonly bytes: Buffer;
+  /** In which they lie, where that is ours. */
+  readonly memory: Buffer | undefined;
+}
+
 /**
  * Hands every chunk to `take`, in order and one at a time; its bytes are good until `take` returns, or what it returns has
- * resolved. When it returns a promise the next chunk waits for it; of what the peer sends meanwhile one chunk is kept here,
- * some in the socket, and the rest stays with the peer. To be called as soon as the connection is there. Resolves when the
- * peer has ended its side and all is taken, or when the connection is closed and what was being taken is done. Rejects with
- * what `take` throws; then the rest is read and dropped.
+ * resolved. When it returns a promise the next chunk waits for it; of what the peer sends meanwhile one chunk is kept here
+ * (with TLS, those that came with one read of the network), some in the socket, and the rest stays with the peer. To be
+ * called as soon as the connection is there. Resolves when the peer has ended its side and all is taken, or when the
+ * connection is closed and what was being taken is done. Rejects with what `take` throws; then the rest is read and dropped.
  */
 export function readChunks(
   socket: Socket,
   take: (chunk: Buffer) => Promise<void> | undefined,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const waiting: Buffer[] = [];
+    const waiting: Chunk[] = [];
     let isTaking = false;
     let hasEnded = false;
     let hasLeft = false;
-    /** The second is made when the next chunk comes while one is being taken. */
-    const buffers = [NOTHING, NOTHING];
-    let current = 0;
+    /** Into which the next chunk is read; undefined where memory is Node's. */
+    let reading: Buffer | undefined;
+    /** Another one, in which nothing lies any more. */
+    let spare: Buffer = NOTHING;
     let readBytes = FIRST_READ_BYTES;
 
     const finish = () => {
@@ -47,47 +54,55 @@ export function readChunks(
       hasLeft = true;
       socket.off('data', arrived).off('end', ended).off('close', closed);
     };
-    const taken = () => {
-      isTaking = false;
-      pump();
+    const release = ({ memory }: Chunk) => {
+      if (memory !== undefined && memory !== reading) spare = memory;
     };
     const pump = () => {
       for (let chunk = waiting.shift(); chunk !== undefined; chunk = waiting.shift()) {
+        const taking = chunk;
         try {
-          const wait = take(chunk);
-          if (wait === undefined) continue;
-          isTaking = true;
-          wait.then(taken, fail);
-          return;
+          const wait = take(taking.bytes);
+          if (wait !== undefined) {
+            isTaking = true;
+            wait.then(() => {
+              isTaking = false;
+              release(taking);
+              pump();
+            }, fail);
+            return;
+          }
         } catch (error) {
           fail(error);
           return;
         }
+        release(taking);
       }
       if (hasEnded) finish();
       else if (socket.isPaused()) socket.resume();
     };
-    const arrived = (chunk: Buffer) => {
+    const arrived = (bytes: Buffer) => {
       if (hasLeft) return;
-      if (chunk.length === FIRST_READ_BYTES) readBytes = READ_BYTES;
-      waiting.push(chunk);
+      if (bytes.length === FIRST_READ_BYTES) readBytes = READ_BYTES;
+      waiting.push({ bytes, memory: reading });
+      // With TLS, what has been decrypted comes all the same.
       if (isTaking) socket.pause();
       else pump();
     };
-    /** Not the one that is being taken. While another one waits as well, nothing is read. */
     const nextBuffer = () => {
-      if (isTaking) current = 1 - current;
-      let buffer = buffers[current] ?? NOTHING;
-      if (buffer.length < readBytes) buffer = Buffer.allocUnsafeSlow(readBytes);
-      buffers[current] = buffer;
-      return buffer;
+      if (isTaking || waiting.length > 0) {
+        reading = spare;
+        spare = NOTHING;
+      }
+      if (reading === undefined || reading.length < readBytes) reading = Buffer.allocUnsafeSlow(readBytes);
+      return reading;
     };
     const ended = () => {
       hasEnded = true;
       if (!isTaking) pump();
     };
     const closed = () => {
-      waiting.length = 0;
+      // What came before the peer has ended its side is all that it meant to send.
+      if (!hasEnded) waiting.length = 0;
       ended();
     };
     socket.on('end', ended).on('close', closed);

@@ -25,6 +25,18 @@ export interface TlsFiles {
   readonly certificateFiles: readonly string[];
   /** PEM of the CAs that vouch for others; absent: none does. */
   readonly caFile?: string;
+  /** Reads the revocation lists of all of these CAs anew; absent: what a CA has signed is good until it expires. */
+  readonly revocations?: () => Promise<Revocations>;
+  /** The file that `revocations` reads. */
+  readonly crlFile?: string;
+}
+
+/** Certificate revocation lists (RFC 5280 §5). */
+export interface Revocations {
+  /** PEM of each. */
+  readonly lists: readonly string[];
+  /** When the first of them is to be replaced (nextUpdate), in ms since 1970: from then on its CA vouches for nobody. */
+  readonly expiresAtMs: number;
 }
 
 export interface TlsMaterial {
@@ -33,6 +45,8 @@ export interface TlsMaterial {
   /** Of our certificate. */
   readonly fingerprint: string;
   readonly expiresAtMs: number;
+  /** Of the first revocation list that is to be replaced. */
+  readonly crlExpiresAtMs?: number;
 }
 
 export interface LiveTlsMaterial {
@@ -59,9 +73,10 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE---
  * @throws CONFIG_INVALID, KEY_UNREADABLE, KEY_LOCKED
  */
 export async function readTlsMaterial(files: TlsFiles): Promise<TlsMaterial> {
-  const [{ certificate, privateKey }, authorities] = await Promise.all([
+  const [{ certificate, privateKey }, authorities, revocations] = await Promise.all([
     files.certificate(),
     readAuthorities(files.caFile),
+    files.revocations?.(),
   ]);
   const [own] = parseCertificates(certificate, 'the certificate of dimse.tls');
   if (own === undefined) throw new GatewayError('CONFIG_INVALID', 'the certificate of dimse.tls is empty');
@@ -77,6 +92,7 @@ export async function readTlsMaterial(files: TlsFiles): Promise<TlsMaterial> {
     key: privateKey,
     // Without any, half the world would be vouched for by the CAs that come with Node.
     ca: authorities,
+    ...(revocations === undefined ? {} : { crl: [...revocations.lists] }),
   };
   try {
     return {
@@ -84,6 +100,7 @@ export async function readTlsMaterial(files: TlsFiles): Promise<TlsMaterial> {
       context: createSecureContext(options),
       fingerprint: plainFingerprint(own.fingerprint256),
       expiresAtMs: Date.parse(own.validTo),
+      ...(revocations === undefined ? {} : { crlExpiresAtMs: revocations.expiresAtMs }),
     };
   } catch (cause) {
     throw new GatewayError('CONFIG_INVALID', 'the certificates of dimse.tls cannot be used for TLS', {
@@ -98,7 +115,7 @@ export async function readTlsMaterial(files: TlsFiles): Promise<TlsMaterial> {
  */
 export async function watchTlsMaterial(options: TlsMaterialOptions): Promise<LiveTlsMaterial> {
   const { files, log } = options;
-  const watched = [...files.certificateFiles, ...(files.caFile === undefined ? [] : [files.caFile])];
+  const watched = [...files.certificateFiles, ...[files.caFile, files.crlFile].flatMap((path) => path ?? [])];
   let seen = await stampOf(watched);
   let failing: string | undefined;
   let current = await readTlsMaterial(files);
@@ -141,12 +158,23 @@ export async function watchTlsMaterial(options: TlsMaterialOptions): Promise<Liv
   return { current: () => current, close: () => clearInterval(timer) };
 }
 
-function tell(log: Log, { fingerprint, expiresAtMs }: TlsMaterial): void {
-  const fields = { fingerprint, expiresAt: new Date(expiresAtMs).toISOString() };
+function tell(log: Log, { fingerprint, expiresAtMs, crlExpiresAtMs }: TlsMaterial): void {
+  const fields = {
+    fingerprint,
+    expiresAt: new Date(expiresAtMs).toISOString(),
+    ...(crlExpiresAtMs === undefined || crlExpiresAtMs === Number.POSITIVE_INFINITY
+      ? {}
+      : { crlExpiresAt: new Date(crlExpiresAtMs).toISOString() }),
+  };
   log.info({ event: 'dicom_tls.loaded', ...fields });
   const leftMs = expiresAtMs - Date.now();
   if (leftMs <= 0) log.error({ event: 'dicom_tls.expired', ...fields }, 'our certificate has expired');
   else if (leftMs < EXPIRES_SOON_MS) log.warn({ event: 'dicom_tls.expires_soon', ...fields });
+  if (crlExpiresAtMs !== undefined && crlExpiresAtMs <= Date.now())
+    log.error(
+      { event: 'dicom_tls.crl_expired', ...fields },
+      'a list of dimse.tls.crlFile has expired: what its CA has signed is refused',
+    );
 }
 
 /** PEM of each. @throws CONFIG_INVALID */

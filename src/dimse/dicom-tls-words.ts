@@ -17,6 +17,10 @@ const OBJECTIONS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'it is signed by a CA that is not known here',
   INVALID_PURPOSE: 'it is not made for this end of a TLS connection (extended key usage)',
   CERT_REVOKED: 'it is revoked',
+  UNABLE_TO_GET_CRL: 'dimse.tls.crlFile holds no revocation list of its CA',
+  CRL_HAS_EXPIRED: 'the revocation list of its CA in dimse.tls.crlFile has expired',
+  CRL_NOT_YET_VALID: 'the revocation list of its CA in dimse.tls.crlFile is of the future',
+  CRL_SIGNATURE_FAILURE: 'the revocation list of its CA in dimse.tls.crlFile is not signed by that CA',
   ERR_TLS_CERT_ALTNAME_INVALID: 'it is made for another host name',
   // Node has no name for most rules of OpenSSL; the one that is met is a key or a digest below its security level.
   UNSPECIFIED: 'it breaks a rule of certificates; most often its key is too short, or its digest too weak',

@@ -7,8 +7,10 @@
  */
 import { isIP, type Socket } from 'node:net';
 import { connect, createServer, type Server, TLSSocket } from 'node:tls';
+import { plainFingerprint } from '../domain/fingerprint.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
+import type { CallerCertificate } from './association-policy.js';
 import { type TlsFiles, type TlsMaterial, watchTlsMaterial } from './dicom-tls-material.js';
 import { MIN_DH_BITS } from './dicom-tls-profile.js';
 import { judgeCertificate, wordsForFailedCall } from './dicom-tls-words.js';
@@ -57,6 +59,8 @@ export interface TlsFacts {
   readonly tls?: string;
   /** The cipher suite as RFCs call it, e.g. `TLS_AES_128_GCM_SHA256`. */
   readonly cipher?: string;
+  /** SHA-256 of the certificate of the other end: 64 lower hex digits. */
+  readonly certificate?: string;
 }
 
 /** @throws CONFIG_INVALID, KEY_UNREADABLE, KEY_LOCKED */
@@ -107,7 +111,24 @@ export async function openDicomTls(options: DicomTlsOptions): Promise<DicomTls> 
 
 export function tlsFactsOf(socket: Socket): TlsFacts {
   if (!(socket instanceof TLSSocket)) return {};
-  return { tls: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
+  const certificate = certificateOf(socket)?.fingerprint;
+  return {
+    tls: socket.getProtocol() ?? 'unknown',
+    cipher: socket.getCipher().standardName,
+    ...(certificate === undefined ? {} : { certificate }),
+  };
+}
+
+/** What the other end has shown, of a connection that came through the door: there it was found good. */
+export function certificateOf(socket: Socket): CallerCertificate | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  return {
+    fingerprint: plainFingerprint(certificate.fingerprint256),
+    isFor: (name) =>
+      (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined,
+  };
 }
 
 type DoorParts = DoorOptions & Pick<DicomTlsOptions, 'pins' | 'clientCertificates' | 'log'>;

@@ -1,7 +1,8 @@
 /**
  * An instance that is about to be sent, read ahead: its first piece is in memory before its turn comes, and where that
  * is all of it, the source is known to end there. So a file that is gone, cut short or grown is found out before a
- * byte of it is sent. What the source throws is told apart from what the PACS does: it becomes SPOOL_CORRUPT.
+ * byte of it is sent. What the source throws is told apart from what the PACS does: it becomes SPOOL_CORRUPT, where the
+ * source does not know better.
  */
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 
@@ -62,7 +63,7 @@ export async function beginReading(instance: ReadableInstance, into: Buffer): Pr
       return await next();
     } catch (error) {
       await close();
-      if (isGatewayError(error) && error.code === 'SPOOL_CORRUPT') throw error;
+      if (isGatewayError(error)) throw error;
       throw new GatewayError('SPOOL_CORRUPT', 'a stored instance cannot be read', { cause: error });
     }
   };

@@ -2,10 +2,9 @@
  * Reading an accepted connection into memory that is used again and again. Otherwise Node makes a new buffer for each read,
  * and has thousands of them, tens of MiB, by its next garbage collection. It offers the same to sockets that connect
  * (`onread` of net.Socket), but not to those that a server accepts; here these get what that option sets. It is private to
- * Node: where a part of it is missing, and with TLS, a socket is read as ever.
+ * Node: where a part of it is missing, a socket is read as ever.
  */
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
-import { TLSSocket } from 'node:tls';
 
 interface Handle {
   useUserBuffer?(buffer: Buffer): void;
@@ -21,7 +20,8 @@ const [BUFFER, CALLBACK, GENERATOR] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map
 );
 
 /**
- * To be called before anything was read; the socket flows then.
+ * To be called before anything was read; the socket flows then. A paused one with TLS still brings what has come with the
+ * last read of the network.
  * @param next gives the memory for the next read, each time after `take` has seen the last one
  * @param take is shown what has come: it lies in that memory
  * @returns whether it is so; if not, nothing has changed
@@ -29,7 +29,7 @@ const [BUFFER, CALLBACK, GENERATOR] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map
 export function readIntoOwn(socket: Socket, next: () => Buffer, take: (bytes: Buffer) => void): boolean {
   const handle = (socket as unknown as { readonly _handle?: Handle | null })._handle;
   if (BUFFER === undefined || CALLBACK === undefined || GENERATOR === undefined) return false;
-  if (socket instanceof TLSSocket || handle?.useUserBuffer === undefined) return false;
+  if (socket.readableLength > 0 || handle?.useUserBuffer === undefined) return false;
   const first = next();
   Object.assign(socket, {
     [BUFFER]: first,

@@ -11,7 +11,7 @@ import type { Acceptance, AssociationJudge } from './association-judge.js';
 import { plainAddress } from './association-policy.js';
 import { type AssociationRequest, readAssociationRequest } from './association-request.js';
 import { readChunks } from './chunk-reader.js';
-import { tlsFactsOf } from './dicom-tls.js';
+import { certificateOf, tlsFactsOf } from './dicom-tls.js';
 import { LibrarySocket } from './library-socket.js';
 import { type AcceptedContext, createMessageExchange, type MessageExchange } from './message-exchange.js';
 import { createPduFramer, type Frame, formatAbort, PDU_TYPES } from './pdu-framer.js';
@@ -120,7 +120,7 @@ export function runScpAssociation(options: ScpAssociationOptions): ScpAssociatio
 
   const decide = async (association: LibraryAssociation) => {
     if (request === undefined || info !== undefined) return;
-    const verdict = await judge({ ...request, remoteAddress });
+    const verdict = await judge({ ...request, remoteAddress, certificate: certificateOf(socket) });
     if ('rejection' in verdict) {
       const { result, source, reason } = verdict.rejection;
       library.sendAssociationReject(result, source, reason);

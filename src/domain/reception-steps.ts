@@ -20,7 +20,9 @@ export function nextReceptionSteps(reception: Reception): readonly DueStep[] {
     case 'verified': {
       const pending = deliveriesDue(reception);
       if (pending.length > 0) return pending;
-      return reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
+      const isRefused = Object.values(reception.pacs).some(({ state }) => state === 'refused');
+      // Where all have stored it, only the record has not come to say so.
+      return isRefused && reception.refusalConfirmed === true ? [] : [{ stage: 'confirm' }];
     }
     case 'delivered':
       return [{ stage: 'confirm' }];

@@ -16,6 +16,8 @@ export interface ReceptionStep {
   readonly pacs?: string;
   /** What that PACS said to storage commitment. */
   readonly commitment?: PacsCommitment['state'];
+  /** Who dismissed it. */
+  readonly by?: string;
 }
 
 /** What one PACS has. */
@@ -84,6 +86,8 @@ export interface Reception {
   /** A refusal receipt has been delivered. */
   readonly refusalConfirmed?: boolean;
   readonly parked?: Parking;
+  /** A person has dealt with all that its PACS had refused by then. */
+  readonly dismissed?: { readonly by: string; readonly atMs: number };
   readonly lastError?: LastError;
   readonly steps: readonly ReceptionStep[];
 }
@@ -116,16 +120,18 @@ export type ReceptionEvent =
   | { readonly type: 'quarantined'; readonly parking: Parking }
   | { readonly type: 'failed'; readonly error: LastError }
   | { readonly type: 'parked'; readonly parking: Parking }
-  | { readonly type: 'retried' };
+  | { readonly type: 'retried' }
+  /** @param by who, in words */
+  | { readonly type: 'dismissed'; readonly by: string };
 
 /** Which events fit which progress; an empty cell is a broken invariant. */
 const LEGAL: Record<Progress, readonly ReceptionEvent['type'][]> = {
   received: ['opened', 'quarantined', 'reminded'],
   opened: ['opened', 'verified', 'tested', 'receipt', 'quarantined', 'reminded'],
-  verified: ['pacs', 'commitment', 'delivered', 'reminded'],
+  verified: ['pacs', 'commitment', 'delivered', 'reminded', 'dismissed'],
   delivered: ['pacs', 'confirmed'],
   // A PACS may say days later that it does not have it all: that is sent again, and the receipt stays as it is.
-  confirmed: ['pacs', 'commitment', 'reminded'],
+  confirmed: ['pacs', 'commitment', 'reminded', 'dismissed'],
 };
 const ALWAYS_LEGAL: readonly ReceptionEvent['type'][] = ['failed', 'parked', 'retried', 'refusal-confirmed'];
 
@@ -149,6 +155,7 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
       atMs,
       ...('name' in event ? { pacs: event.name } : {}),
       ...(event.type === 'commitment' ? { commitment: event.commitment.state } : {}),
+      ...(event.type === 'dismissed' ? { by: event.by } : {}),
     },
   ];
   switch (event.type) {
@@ -159,7 +166,7 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
     case 'quarantined':
       return { ...free, quarantined: event.parking, steps };
     case 'retried': {
-      const { quarantined, refusalConfirmed: _told, ...rest } = free;
+      const { quarantined, refusalConfirmed: _told, dismissed: _dealtWith, ...rest } = free;
       return {
         ...rest,
         ...(quarantined === undefined ? {} : { progress: 'received' as const }),
@@ -172,6 +179,8 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         steps,
       };
     }
+    case 'dismissed':
+      return { ...reception, dismissed: { by: event.by, atMs }, steps };
     case 'refusal-confirmed':
       return { ...free, refusalConfirmed: true, steps };
     case 'opened':
@@ -211,12 +220,15 @@ export function advanceReception(reception: Reception, event: ReceptionEvent, at
         steps,
       };
     case 'pacs': {
+      const before = reception.pacs[event.name];
       // Counts move with every batch; only a change of state is worth a line in the story.
-      const changed = reception.pacs[event.name]?.state !== event.outcome.state;
-      const commitment = reception.pacs[event.name]?.commitment;
+      const changed = before?.state !== event.outcome.state;
+      const commitment = before?.commitment;
       const outcome = commitment === undefined ? event.outcome : { commitment, ...event.outcome };
+      const isSaidAnew = changed || before?.lastError?.atMs !== outcome.lastError?.atMs;
+      const { dismissed: _dealtWith, ...undismissed } = free;
       return {
-        ...free,
+        ...(outcome.state === 'refused' && isSaidAnew ? undismissed : free),
         ...stillParked,
         pacs: { ...reception.pacs, [event.name]: outcome },
         steps: changed ? steps : reception.steps,
@@ -252,15 +264,15 @@ function askedAnew({ commitment, ...outcome }: PacsOutcome): PacsOutcome {
 }
 
 /** The one word that a user sees. */
-export type ReceptionState = Progress | 'quarantined' | 'refused' | 'parked';
+export type ReceptionState = Progress | 'quarantined' | 'refused' | 'dismissed' | 'parked';
 
 export function receptionState(reception: Reception): ReceptionState {
   if (reception.quarantined !== undefined) return 'quarantined';
   if (reception.parked !== undefined) return 'parked';
-  if (hasPacs(reception, 'refused')) return 'refused';
-  return reception.progress === 'confirmed' && hasPacs(reception, 'pending')
-    ? 'verified'
-    : reception.progress;
+  const isRefused = hasPacs(reception, 'refused');
+  if (isRefused && reception.dismissed === undefined) return 'refused';
+  if (hasPacs(reception, 'pending')) return isDeliverable(reception) ? 'verified' : reception.progress;
+  return isRefused ? 'dismissed' : reception.progress;
 }
 
 /** Its PACS may be given instances now. */
@@ -270,8 +282,10 @@ export function isDeliverable({ progress }: Reception): boolean {
 
 /** Nothing more is to come, by itself or by an operator. */
 export function isReceptionEnded(reception: Reception): boolean {
-  const { progress } = reception;
-  return progress === 'confirmed' && !hasPacs(reception, 'pending') && !hasPacs(reception, 'refused');
+  const { progress, refusalConfirmed, dismissed } = reception;
+  if (hasPacs(reception, 'pending')) return false;
+  if (!hasPacs(reception, 'refused')) return progress === 'confirmed';
+  return dismissed !== undefined && (progress === 'confirmed' || refusalConfirmed === true);
 }
 
 function hasPacs({ pacs }: Reception, state: PacsOutcome['state']): boolean {

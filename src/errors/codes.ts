@@ -23,6 +23,11 @@ export const CODES = {
     'the calling AE title, or the host it calls from, is not on the allow-list',
     'add the modality to dimse.callers, or correct its AE title',
   ),
+  CALLING_AE_UNPROVED: row(
+    'permanent',
+    'the calling AE title is tied to certificates by dimse.callers, and the caller showed none of them, or calls from another host',
+    'if the device was moved, or its certificate replaced, correct hosts or certificates of its entry; if not, somebody else uses its AE title',
+  ),
   CALLED_AE_UNKNOWN: row(
     'permanent',
     'the modality calls an AE title that this bridge does not have',

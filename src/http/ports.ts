@@ -206,6 +206,8 @@ export interface Operations extends StudyAdditions {
   retryDelivery(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
   /** @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
   retryReception(id: EnvelopeId): Promise<{ readonly id: EnvelopeId }>;
+  /** What a PACS refused of it has been dealt with. @param by who says so @throws ENVELOPE_NOT_FOUND, STATE_INVALID */
+  dismissReception(id: EnvelopeId, by: string): Promise<{ readonly id: EnvelopeId }>;
   /** Calls back, at most a few times a second, when anything above has changed. Returns the unsubscribe function. */
   subscribe(listener: () => void): () => void;
 }

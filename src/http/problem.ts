@@ -8,6 +8,7 @@ import { leaveBody } from './request-body.js';
 
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   CALLING_AE_UNKNOWN: 500,
+  CALLING_AE_UNPROVED: 500,
   CALLED_AE_UNKNOWN: 500,
   ASSOCIATION_LIMIT: 503,
   RATE_LIMIT: 503,

@@ -3,7 +3,6 @@
  * the envelope is durable under its name; only then may the sender hear 201. The hub looks at nothing of the manifest
  * but who it is from and whom it is for, and keeps nothing else of it than its hash.
  */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { EnvelopeId } from '../domain/envelope-id.js';
@@ -14,7 +13,8 @@ import { openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { AUDIT_FILE } from '../jmix/envelope-names.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { classifyDiskError, writeFileDurably } from '../spool/atomic.js';
-import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
+import { promoteFolder } from '../spool/envelope-store.js';
+import { openScratch, type ScratchFolder } from '../spool/scratch.js';
 import { withForwardedSteps } from './forwarded-step.js';
 import type { HubParts } from './parts.js';
 import { unpackSealed } from './unpack.js';
@@ -56,21 +56,25 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
   const reserved = new Map<string, number>();
 
   const unpack = async (body: Readable, signal: AbortSignal): Promise<Unpacked> => {
-    const folder = await openScratchFolder(parts.layout, 'deposit').catch((error: unknown) => {
-      throw classifyDiskError(error);
-    });
-    const discard = () => rm(folder, { recursive: true, force: true });
+    const folder = await openScratch(parts.layout, 'deposit');
     try {
-      await unpackSealed(body, folder, parts.maxEnvelopeBytes, signal);
+      await unpackSealed(body, folder.path, parts.maxEnvelopeBytes, signal);
     } catch (error) {
-      await discard();
-      throw error;
+      const told = await folder.judge(error);
+      await folder.remove();
+      throw told;
     }
-    return { commit: (from) => check(folder, from), discard };
+    return {
+      commit: (from) =>
+        check(folder, from).catch(async (error: unknown) => {
+          throw await folder.judge(error);
+        }),
+      discard: folder.remove,
+    };
   };
 
-  const check = async (folder: string, from: Origin): Promise<Deposited> => {
-    const source = await openEnvelopeFolder(folder);
+  const check = async (folder: ScratchFolder, from: Origin): Promise<Deposited> => {
+    const source = await openEnvelopeFolder(folder.path);
     const manifest = readManifest(source.manifest);
     assertSealed(source.payload.kind, manifest);
     const receiverIds = assertRouted(parts, manifest, from);
@@ -83,7 +87,7 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
   };
 
   const hold = async (
-    folder: string,
+    folder: ScratchFolder,
     manifest: Manifest,
     trail: Buffer | undefined,
     receiverIds: readonly string[],
@@ -109,9 +113,9 @@ export function createDeposit(parts: HubParts, deposited: (parcel: Parcel) => vo
         signingKey: parts.keys.signing.privateKey,
         publicKey: parts.keys.signing.publicKey,
       });
-      await writeFileDurably(join(folder, AUDIT_FILE), steps);
+      await writeFileDurably(join(folder.path, AUDIT_FILE), steps);
     }
-    const archiveBytes = archiveSize(await listEnvelope(folder));
+    const archiveBytes = archiveSize(await listEnvelope(folder.path));
     await withRoom(receiverIds, archiveBytes, async () => {
       await promoteFolder(parts.layout, folder, parts.layout.heldEnvelope(id));
       const parcel =

@@ -7,10 +7,11 @@ import { formatTimestamp } from '../domain/clock.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { createFileDurably } from '../spool/atomic.js';
 import { type Receipt, type ReceiptInstance, signReceipt } from '../trust/receipt.js';
 import { takeLateReports } from './commitment-late.js';
 import { custodyTrail } from './custody-trail.js';
-import { readOutcomes } from './deliver.js';
+import { noteDelivered, readOutcomes } from './deliver.js';
 import { discardLetter, mailReceipt, wantsNoAnswer } from './mail-receipt.js';
 import { enqueueNext, type InboundParts } from './parts.js';
 import { reminders } from './remind.js';
@@ -23,9 +24,10 @@ type Outcome = Receipt['outcome'];
 
 /** @throws PEER_UNREACHABLE, PEER_BUSY, PEER_REFUSED */
 export async function confirm(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
-  const reception = await parts.receptions.read(id);
-  const outcome = reception === undefined ? undefined : outcomeDue(reception);
-  if (reception === undefined || outcome === undefined) return;
+  if ((await parts.receptions.read(id)) === undefined) return;
+  const reception = await noteDelivered(parts, id);
+  const outcome = outcomeDue(reception);
+  if (outcome === undefined) return;
   const peer = parts.peers.get(reception.senderId);
   // To a sender that we do not know, nothing is owed, and nothing is told.
   const mail =
@@ -86,9 +88,10 @@ function outcomeDue(reception: Reception): Outcome | undefined {
   if (reception.progress === 'delivered') return 'stored';
   if (reception.refusalConfirmed === true || reception.progress === 'confirmed') return undefined;
   if (reception.quarantined !== undefined) return 'refused';
-  const outcomes = Object.values(reception.pacs);
-  const ended = outcomes.length > 0 && outcomes.every((outcome) => outcome.state !== 'pending');
-  return ended && reception.progress === 'verified' ? 'refused' : undefined;
+  const states = Object.values(reception.pacs).map(({ state }) => state);
+  // Where all have stored it, the record is about to say `delivered`.
+  const isRefused = states.includes('refused') && !states.includes('pending');
+  return isRefused && reception.progress === 'verified' ? 'refused' : undefined;
 }
 
 async function receiptOf(parts: InboundParts, reception: Reception, outcome: Outcome): Promise<Buffer> {
@@ -98,8 +101,9 @@ async function receiptOf(parts: InboundParts, reception: Reception, outcome: Out
   const { signing, announcements } = parts.keys;
   const statement = await state(parts, reception, outcome, signing.privateKey);
   const jws = signReceipt(statement, signing.privateKey, signing.publicKey, announcements);
-  await parts.receptions.writeDocument(reception.id, name, jws);
-  return jws;
+  // Of two that are made side by side one is the receipt.
+  if (await createFileDurably(parts.receptions.documentPath(reception.id, name), jws)) return jws;
+  return receiptOf(parts, reception, outcome);
 }
 
 async function state(

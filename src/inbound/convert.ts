@@ -13,8 +13,8 @@ import type { Convert, StoreOutcome } from '../dimse/store-scu.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import type { Log } from '../observe/log.js';
-import { openScratchFolder } from '../spool/envelope-store.js';
 import { fileSize, hashFrom, readBytesFrom } from '../spool/instance-file.js';
+import { openScratch, type ScratchFolder } from '../spool/scratch.js';
 import type { OpenedInstance } from './inspect-instances.js';
 import type { InboundParts } from './parts.js';
 
@@ -45,7 +45,7 @@ export function openConverter(
   const byUid = new Map(instances.map((instance) => [instance.sopInstanceUid as string, instance]));
   const sealedSha256 = new Map<string, string>();
   const failures = new Map<string, number>();
-  let folder: Promise<string> | undefined;
+  let opening: Promise<ScratchFolder> | undefined;
 
   const convert: Convert = async (instance, accepted, signal) => {
     const source = byUid.get(instance.sopInstanceUid);
@@ -53,17 +53,23 @@ export function openConverter(
     const { transferSyntaxUid, dataSetOffset } = source;
     const targetUid = [...TARGETS.keys()].find((uid) => accepted.includes(uid));
     if (targetUid === undefined) throw noTarget(transferSyntaxUid);
-    folder ??= openScratchFolder(parts.layout, 'transcode');
-    const output = join(await folder, randomUUID());
+    opening ??= openScratch(parts.layout, 'transcode');
+    const folder = await opening;
+    const output = join(folder.path, randomUUID());
     const path = join(parts.layout.openedOf(id), source.file);
     try {
       await parts.transcoder.transcode({ path, dataSetOffset, transferSyntaxUid, targetUid, output }, signal);
       sealedSha256.set(instance.sopInstanceUid, await hashFrom(path, dataSetOffset));
       const sizeBytes = await fileSize(output);
-      return { ...instance, transferSyntaxUid: targetUid, sizeBytes, open: (into) => readOnce(output, into) };
+      return {
+        ...instance,
+        transferSyntaxUid: targetUid,
+        sizeBytes,
+        open: (into) => readOnce(folder, output, into),
+      };
     } catch (error) {
       await rm(output, { force: true });
-      throw error;
+      throw await folder.judge(error);
     }
   };
 
@@ -86,7 +92,7 @@ export function openConverter(
       return { sha256: sealed, converted: { from, to, sha256 } };
     },
     async close() {
-      if (folder !== undefined) await rm(await folder, { recursive: true, force: true });
+      await (await opening?.catch(() => undefined))?.remove();
       if (sealedSha256.size > 0) log.info({ event: 'instance.converted', instances: sealedSha256.size });
       for (const [reason, count] of failures)
         log.warn({ event: 'conversion.failed', instances: count, reason });
@@ -94,9 +100,15 @@ export function openConverter(
   };
 }
 
-async function* readOnce(path: string, into: Buffer): AsyncGenerator<Buffer, void, void> {
+async function* readOnce(
+  folder: ScratchFolder,
+  path: string,
+  into: Buffer,
+): AsyncGenerator<Buffer, void, void> {
   try {
     yield* readBytesFrom(path, 0, into);
+  } catch (error) {
+    throw await folder.judge(error);
   } finally {
     await rm(path, { force: true });
   }

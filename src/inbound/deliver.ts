@@ -74,12 +74,18 @@ export async function readOutcomes(
  * When the last PACS has come to an end: all stored → delivered; else the sender is told what was refused.
  */
 export async function settle(parts: InboundParts, id: EnvelopeId): Promise<void> {
-  const settled = await parts.receptions.update(id, (record) => {
+  await enqueueNext(parts, await noteDelivered(parts, id));
+}
+
+/** The record, as delivered when every PACS has stored it. Whoever stored it last may have died before it said so. */
+export function noteDelivered(parts: InboundParts, id: EnvelopeId): Promise<Reception> {
+  return parts.receptions.update(id, (record) => {
     const outcomes = Object.values(record.pacs);
-    const done = record.progress === 'verified' && outcomes.every((outcome) => outcome.state === 'stored');
-    return done ? advanceReception(record, { type: 'delivered' }, parts.clock.now()) : record;
+    const isStored = outcomes.length > 0 && outcomes.every((outcome) => outcome.state === 'stored');
+    return record.progress === 'verified' && isStored
+      ? advanceReception(record, { type: 'delivered' }, parts.clock.now())
+      : record;
   });
-  await enqueueNext(parts, settled);
 }
 
 /** Costs no attempt: it is our own config that says so, and the next start may say otherwise. */

@@ -5,7 +5,7 @@
  */
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { LastError, Parking } from '../domain/parking.js';
-import { advanceReception, isDeliverable } from '../domain/reception.js';
+import { advanceReception, isDeliverable, type Progress, type Reception } from '../domain/reception.js';
 import type { DueStep } from '../domain/reception-steps.js';
 import type { ErrorCode } from '../errors/codes.js';
 import type { GatewayError } from '../errors/gateway-error.js';
@@ -43,6 +43,9 @@ const PACS_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'COMMITMENT_FAILED',
 ]);
 
+/** Steps that are done once for each envelope, and where it is then. */
+const DONE_ONCE: Partial<Record<DueStep['stage'], Progress>> = { open: 'received', verify: 'opened' };
+
 /** Notes that a step failed and when it is tried again. */
 export async function noteReceptionFailure(
   parts: InboundParts,
@@ -63,13 +66,18 @@ export async function noteReceptionFailure(
   });
 }
 
-/** Ends a step that will not be tried again by itself. */
+/** Ends a step that will not be tried again by itself; not where another run has done it meanwhile. */
 export async function giveUpReception(
   parts: InboundParts,
   step: DueStep,
   id: EnvelopeId,
   error: GatewayError,
 ): Promise<void> {
+  const reception = await parts.receptions.read(id);
+  if (reception !== undefined && isPassed(reception, step)) {
+    parts.log.info({ event: 'stage.passed', reception: id, stage: step.stage, code: error.code });
+    return;
+  }
   const parked = parking(parts, step, error);
   if (step.stage === 'deliver' && step.pacs !== undefined && PACS_FAILURES.has(error.code)) {
     await refuseByPacs(parts, step.pacs, id, parked);
@@ -77,7 +85,9 @@ export async function giveUpReception(
     await quarantine(parts, id, parked);
   } else {
     await parts.receptions.update(id, (record) =>
-      advanceReception(record, { type: 'parked', parking: parked }, parts.clock.now()),
+      isPassed(record, step)
+        ? record
+        : advanceReception(record, { type: 'parked', parking: parked }, parts.clock.now()),
     );
     parts.log.warn({ event: 'reception.parked', reception: id, stage: step.stage, code: error.code });
   }
@@ -116,6 +126,12 @@ async function refuseByPacs(
   });
   parts.log.warn({ event: 'reception.refused_by_pacs', reception: id, pacs: name, code: parked.code });
   await settle(parts, id);
+}
+
+/** The envelope is further than where this step is due. */
+function isPassed({ progress }: Reception, { stage }: DueStep): boolean {
+  const dueAt = DONE_ONCE[stage];
+  return dueAt !== undefined && progress !== dueAt;
 }
 
 function parking(parts: InboundParts, step: DueStep, error: GatewayError): Parking {

@@ -13,15 +13,17 @@ import { type EnvelopeId, isEnvelopeId } from '../domain/envelope-id.js';
 import type { Peer } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import { sha256Hex } from '../jmix/digest.js';
-import { MANIFEST_FILE, OPENPGP_MESSAGE } from '../jmix/envelope-names.js';
+import { OPENPGP_MESSAGE } from '../jmix/envelope-names.js';
 import { readManifest } from '../jmix/manifest.js';
 import { sealMessage } from '../openpgp/seal-message.js';
 import { isErrno } from '../spool/atomic.js';
 import { discardFolder } from '../spool/envelope-store.js';
 import {
   derivedId,
+  findSealed,
   growSealedFolder,
   outerIdOf,
+  readSealed,
   sealAround,
   sealToFolder,
   type Travelling,
@@ -57,7 +59,8 @@ export async function mailReceipt(
   signal: AbortSignal,
 ): Promise<void> {
   const letterId = letterOf(mail);
-  const letter = (await sealedBefore(parts, letterId)) ?? (await sealLetter(parts, peer, letterId, mail));
+  const letter =
+    (await findSealed(parts.layout, letterId)) ?? (await sealLetter(parts, peer, letterId, mail));
   const travelling = (await sealForHub(parts, peer, letterId, signal)) ?? letter;
   const pace = parts.lines.paceTo(peer.id);
   await parts.lines
@@ -123,13 +126,13 @@ async function sealLetter(parts: InboundParts, peer: Peer, id: EnvelopeId, mail:
     ],
     signingKey: parts.keys.signing.privateKey,
   };
-  const { manifest } = await (peer.seal === 'openpgp'
+  await (peer.seal === 'openpgp'
     ? growSealedFolder(parts.layout, id, OPENPGP_MESSAGE, (messageSink) => {
         const fingerprints = peer.openpgpFingerprints ?? [];
         return sealMessage(parts.openpgp, { ...contents, receivers: [entity], fingerprints, messageSink });
       })
     : sealToFolder(parts.layout, { ...contents, recipients: [{ entity, key: encryptionKeyOf(peer) }] }));
-  return { id, manifestSha256: sha256Hex(manifest) };
+  return readSealed(parts.layout, id);
 }
 
 function encryptionKeyOf({ id, encryptionKey }: Peer): KeyObject {
@@ -145,26 +148,13 @@ async function sealForHub(
 ): Promise<Travelling | undefined> {
   const hub = parts.hubTo(peer.id);
   if (hub === undefined) return undefined;
-  return (
-    (await sealedBefore(parts, outerIdOf(letterId, 0))) ??
-    sealAround(parts.layout, letterId, 0, {
-      createdAtMs: parts.clock.now(),
-      sender: parts.site,
-      recipients: [{ entity: { id: hub.id, name: hub.id, contact: 'unknown' }, key: hub.encryptionKey }],
-      signingKey: parts.keys.signing.privateKey,
-      signal,
-    })
-  );
-}
-
-async function sealedBefore(parts: InboundParts, id: EnvelopeId): Promise<Travelling | undefined> {
-  try {
-    const manifest = await readFile(join(parts.layout.sealedEnvelope(id), MANIFEST_FILE));
-    return { id, manifestSha256: sha256Hex(manifest) };
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return sealAround(parts.layout, letterId, 0, {
+    createdAtMs: parts.clock.now(),
+    sender: parts.site,
+    recipients: [{ entity: { id: hub.id, name: hub.id, contact: 'unknown' }, key: hub.encryptionKey }],
+    signingKey: parts.keys.signing.privateKey,
+    signal,
+  });
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

@@ -3,14 +3,14 @@
  * last check. Whatever goes wrong here is no judgement: the envelope is then received like any other, and judged by those
  * steps. Only for peers whose keys are pinned: what a stranger sends is opened by a process of its own.
  */
-import { rm } from 'node:fs/promises';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
 import { announcementsOf } from '../jmix/extensions.js';
 import { readManifest } from '../jmix/manifest.js';
 import type { OpenedEnvelope } from '../jmix/open.js';
 import { renameDurably, syncTree } from '../spool/atomic.js';
-import { discardFolder, openScratchFolder } from '../spool/envelope-store.js';
+import { discardFolder } from '../spool/envelope-store.js';
+import { openScratch, type ScratchFolder } from '../spool/scratch.js';
 import { createArrivingPayload } from './arriving-payload.js';
 import { type InspectedInstance, inspectHead } from './inspect-instances.js';
 import { type JudgedStudy, judgeStudy, verifiedEvent } from './judge-study.js';
@@ -37,7 +37,7 @@ export interface OpenedAhead {
 }
 
 interface Found {
-  readonly staging: string;
+  readonly staging: ScratchFolder;
   readonly source: EnvelopeSource;
   readonly opened: OpenedEnvelope;
   readonly study: JudgedStudy;
@@ -56,7 +56,7 @@ export function openAhead(
   const closing = new AbortController();
   const signal = AbortSignal.any([upload, closing.signal]);
   const { payload, show, leave, end } = createArrivingPayload(name, sizeBytes);
-  let staging: string | undefined;
+  let staging: ScratchFolder | undefined;
   let finding: Promise<Found | undefined> | undefined;
 
   const find = async (): Promise<Found | undefined> => {
@@ -67,15 +67,15 @@ export function openAhead(
       await parts.keyNews.learn(sender.id, announcementsOf(extensions));
       const trust = trustIn(parts, sender.id);
       if (trust.kind !== 'pinned') return undefined;
-      staging = await openScratchFolder(parts.layout, 'open');
+      staging = await openScratch(parts.layout, 'open');
       const inspected = new Map<string, InspectedInstance>();
-      const opened = await openInto(parts, staging, source, trust, signal, (file, head, fileBytes) => {
+      const opened = await openInto(parts, staging.path, source, trust, signal, (file, head, fileBytes) => {
         const instance = inspectHead(file, head, fileBytes);
         if (instance !== undefined) inspected.set(file, instance);
         return undefined;
       });
-      const study = await judgeStudy(parts, sender.id, staging, signal, inspected);
-      await syncTree(staging);
+      const study = await judgeStudy(parts, sender.id, staging.path, signal, inspected);
+      await syncTree(staging.path);
       return { staging, source, opened, study };
     } catch (error) {
       if (!signal.aborted) parts.log.debug({ event: 'envelope.not_opened_ahead', reason: String(error) });
@@ -101,7 +101,7 @@ export function openAhead(
       closing.abort();
       end();
       await finding;
-      if (staging !== undefined) await rm(staging, { recursive: true, force: true });
+      await staging?.remove();
     },
   };
 }
@@ -115,7 +115,8 @@ async function place(
   const nowMs = parts.clock.now();
   // What a run left that died before its record.
   await discardFolder(parts.layout, parts.layout.openedOf(id));
-  await renameDurably(staging, parts.layout.openedOf(id));
+  await staging.assertThere();
+  await renameDurably(staging.path, parts.layout.openedOf(id));
   await writeOpenedInstances(parts, id, study.instances);
   const record = advanceReception(reception, openedEvent(parts, opened), nowMs);
   parts.log.info({ event: 'envelope.opened', reception: id, files: opened.files.length });

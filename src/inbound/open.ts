@@ -1,9 +1,8 @@
 /**
  * open: inbox → staging. Verifies signatures against the keys pinned for the sender, and that the envelope is of our
- * time, by a timestamp that they cover; only then decrypts, and proves every byte. What lies in staging meanwhile is read
- * by nobody. Commit point: the record says `opened`.
+ * time, by a timestamp that they cover; only then decrypts, and proves every byte. It grows in scratch; of two runs side by
+ * side one gives it its name, and what an earlier one has given it stays. Commit point: the record says `opened`.
  */
-import { mkdir } from 'node:fs/promises';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception, type ReceptionEvent } from '../domain/reception.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
@@ -14,8 +13,8 @@ import { readManifest } from '../jmix/manifest.js';
 import { type OpenedEnvelope, type OpenRequest, openEnvelope } from '../jmix/open.js';
 import { stagedIn } from '../jmix/payload-staging.js';
 import type { Trust } from '../jmix/signatures.js';
-import { classifyDiskError, isErrno, syncTree } from '../spool/atomic.js';
-import { discardFolder } from '../spool/envelope-store.js';
+import { discardFolder, placeFolder } from '../spool/envelope-store.js';
+import { inScratch } from '../spool/scratch.js';
 import { enqueueNext, type InboundParts, isHalted, MAX_ENTRIES } from './parts.js';
 import { assertNotRevoked, tellRevoked } from './revoked-key.js';
 import { isOpenpgpMessage, openOpenpgp } from './unseal-openpgp.js';
@@ -27,22 +26,21 @@ import { isOpenpgpMessage, openOpenpgp } from './unseal-openpgp.js';
 export async function open(parts: InboundParts, id: EnvelopeId, signal: AbortSignal): Promise<void> {
   const reception = await parts.receptions.read(id);
   if (reception?.progress === 'received' && !isHalted(reception)) {
-    const staging = parts.layout.stagingOf(id);
-    await discardFolder(parts.layout, staging);
     // Opened on its way here by a run that died before it was in the record.
     await discardFolder(parts.layout, parts.layout.openedOf(id));
-    try {
-      await mkdir(staging, { mode: 0o700 });
-      const opened = await openWithNewKeys(parts, staging, reception, signal);
-      await syncTree(staging);
+    await inScratch(parts.layout, 'open', async (folder) => {
+      const opened = await openWithNewKeys(parts, folder.path, reception, signal);
+      const isDue = (record: Reception | undefined) =>
+        record?.progress === 'received' &&
+        record.manifestSha256 === reception.manifestSha256 &&
+        !isHalted(record);
+      if (!isDue(await parts.receptions.read(id))) return;
+      await placeFolder(folder, parts.layout.stagingOf(id));
       await parts.receptions.update(id, (record) =>
-        advanceReception(record, openedEvent(parts, opened), parts.clock.now()),
+        isDue(record) ? advanceReception(record, openedEvent(parts, opened), parts.clock.now()) : record,
       );
       parts.log.info({ event: 'envelope.opened', reception: id, files: opened.files.length });
-    } catch (error) {
-      await discardFolder(parts.layout, staging);
-      throw isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
-    }
+    });
   }
   await enqueueNext(parts, await parts.receptions.read(id));
 }

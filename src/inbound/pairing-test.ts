@@ -14,7 +14,9 @@ import type { InboundParts } from './parts.js';
 export async function takePairingTest(parts: InboundParts, { id, senderId }: Reception): Promise<boolean> {
   const { layout, clock, log } = parts;
   if (!(await isPairingTest(layout.stagingOf(id)))) return false;
-  await parts.receptions.update(id, (record) => advanceReception(record, { type: 'tested' }, clock.now()));
+  await parts.receptions.update(id, (record) =>
+    record.progress === 'opened' ? advanceReception(record, { type: 'tested' }, clock.now()) : record,
+  );
   log.info({ event: 'pairing.test_received', reception: id, sender: senderId });
   await discardFolder(layout, layout.inboxEnvelope(id));
   await discardFolder(layout, layout.stagingOf(id));

@@ -5,7 +5,7 @@
  * refusal receipt. One that failed there for want of a signature that counts makes room for another under its id
  * (give-way.ts).
  */
-import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Reception } from '../domain/reception.js';
@@ -20,12 +20,13 @@ import { classifyEnvelopeError } from '../jmix/classify.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { type ArchivedFile, unpackEnvelopeArchive } from '../jmix/envelope-archive.js';
 import { type EnvelopeSource, openEnvelopeFolder } from '../jmix/envelope-folder.js';
-import { SEALED_PAYLOADS } from '../jmix/envelope-names.js';
+import { SEALED_PAYLOADS, ZIP_MEANWHILE } from '../jmix/envelope-names.js';
 import { type Manifest, readManifest } from '../jmix/manifest.js';
 import { peekHead } from '../jmix/stream-head.js';
 import { writeArriving } from '../spool/arriving-file.js';
 import { classifyDiskError } from '../spool/atomic.js';
-import { openScratchFolder, promoteFolder } from '../spool/envelope-store.js';
+import { promoteFolder } from '../spool/envelope-store.js';
+import { inScratch, type ScratchFolder } from '../spool/scratch.js';
 import { givesWay, keepDocuments, replaceReception, setAside } from './give-way.js';
 import { type OpenedAhead, type OpeningAhead, openAhead } from './open-ahead.js';
 import { enqueueNext, type InboundParts, MAX_ENTRIES } from './parts.js';
@@ -63,39 +64,36 @@ export function createReceiver(parts: InboundParts): (upload: Upload) => Promise
    *   ENVELOPE_EXISTS, SPOOL_WRITE_FAILED, CANCELLED; for an OpenPGP message also PAYLOAD_DECRYPT_FAILED, KEY_LOCKED,
    *   OPENPGP_UNAVAILABLE
    */
-  return async (upload) => {
-    const folder = await openScratchFolder(parts.layout, 'receive').catch((error: unknown) => {
-      throw classifyDiskError(error);
-    });
-    let ahead: OpeningAhead | undefined;
-    try {
-      await unpack(parts, upload, folder, (payload) => {
-        ahead ??= openAhead(parts, folder, payload, upload.signal);
-        return ahead;
-      });
-      const source = await openEnvelopeFolder(folder, { inSpool: true });
-      const manifest = readManifest(source.manifest);
-      assertAddressedTo(parts.site.id, manifest);
-      if ('id' in upload.from && upload.from.id !== manifest.id) {
-        throw new GatewayError(
-          'ENVELOPE_MALFORMED',
-          'the archive is named after another envelope than it holds',
-        );
-      }
-      const opened = await ahead?.opened(source);
-      while (committing.has(manifest.id)) await committing.get(manifest.id)?.catch(() => undefined);
-      const work = commit(parts, upload, folder, source, manifest, opened);
-      committing.set(manifest.id, work);
+  return (upload) =>
+    inScratch(parts.layout, 'receive', async (folder) => {
+      let ahead: OpeningAhead | undefined;
       try {
-        return await work;
+        await unpack(parts, upload, folder.path, (payload) => {
+          ahead ??= openAhead(parts, folder.path, payload, upload.signal);
+          return ahead;
+        });
+        const source = await openEnvelopeFolder(folder.path, { inSpool: true });
+        const manifest = readManifest(source.manifest);
+        assertAddressedTo(parts.site.id, manifest);
+        if ('id' in upload.from && upload.from.id !== manifest.id) {
+          throw new GatewayError(
+            'ENVELOPE_MALFORMED',
+            'the archive is named after another envelope than it holds',
+          );
+        }
+        const opened = await ahead?.opened(source);
+        while (committing.has(manifest.id)) await committing.get(manifest.id)?.catch(() => undefined);
+        const work = commit(parts, upload, folder, source, manifest, opened);
+        committing.set(manifest.id, work);
+        try {
+          return await work;
+        } finally {
+          committing.delete(manifest.id);
+        }
       } finally {
-        committing.delete(manifest.id);
+        await ahead?.close();
       }
-    } finally {
-      await ahead?.close();
-      await rm(folder, { recursive: true, force: true });
-    }
-  };
+    });
 }
 
 /** @param watch who looks at a sealed payload on its way */
@@ -116,7 +114,7 @@ async function unpack(
   const limits = { maxBytes: parts.maxEnvelopeBytes, maxEntries: MAX_ENTRIES };
   await unpackEnvelopeArchive(stream, upload.mediaType, folder, limits, {
     signal,
-    scratchFile: `${folder}.zip`,
+    scratchFile: join(folder, ZIP_MEANWHILE),
     write(file, path) {
       if (!SEALED_PAYLOADS.includes(file.name) || file.sizeBytes < LARGE_BYTES) return undefined;
       return writeArriving(path, file.body(), watch(file).show);
@@ -132,7 +130,7 @@ function assertAddressedTo(siteId: string, manifest: Manifest): void {
 async function commit(
   parts: InboundParts,
   { from }: Upload,
-  folder: string,
+  folder: ScratchFolder,
   source: EnvelopeSource,
   manifest: Manifest,
   opened: OpenedAhead | undefined,

@@ -26,16 +26,20 @@ export async function recoverReceptions(parts: InboundParts, ids: readonly Envel
 }
 
 /**
- * Removes folders of envelopes whose record was never written: their sender got no acknowledgement, and sends again.
+ * Removes folders of envelopes whose record was never written: their sender got no acknowledgement, and sends again. And
+ * what was opened, and never got into the record: it is opened again.
  * @param olderThanMs 0 while no worker runs; else far above the time between a folder and its record
  */
 export async function discardUnacknowledged(parts: InboundParts, olderThanMs: number): Promise<void> {
-  const { inbox, opened } = parts.layout;
-  for (const [folder, name] of [...(await namesIn(inbox)), ...(await namesIn(opened))]) {
+  const { inbox, opened, staging } = parts.layout;
+  const found = await Promise.all([inbox, opened, staging].map(namesIn));
+  for (const [folder, name] of found.flat()) {
     const { mtimeMs } = await stat(join(folder, name));
     if (olderThanMs > 0 && parts.clock.now() - mtimeMs < olderThanMs) continue;
     const id = name.replace(/\.JMIX$/, '');
-    if (isEnvelopeId(id) && (await parts.receptions.read(id)) !== undefined) continue;
+    const reception = isEnvelopeId(id) ? await parts.receptions.read(id) : undefined;
+    const isNoted = folder !== staging || reception?.progress !== 'received';
+    if (reception !== undefined && isNoted) continue;
     await discardFolder(parts.layout, join(folder, name));
   }
 }

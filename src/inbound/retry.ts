@@ -12,11 +12,11 @@ export async function retryReception(parts: InboundParts, id: EnvelopeId): Promi
   const reception = await parts.receptions.read(id);
   if (reception === undefined) throw new GatewayError('ENVELOPE_NOT_FOUND', 'there is no such reception');
   const state = receptionState(reception);
-  if (state !== 'quarantined' && state !== 'parked' && state !== 'refused') {
+  const isRefused = state === 'refused' || state === 'dismissed';
+  if (state !== 'quarantined' && state !== 'parked' && !isRefused) {
     throw new GatewayError('STATE_INVALID', `a reception that is ${state} needs no retry`);
   }
-  const isLate = state === 'refused' && reception.progress === 'confirmed';
-  if (isLate && !(await folderExists(parts.layout.openedOf(id)))) {
+  if (isRefused && !(await folderExists(parts.layout.openedOf(id)))) {
     throw new GatewayError(
       'STATE_INVALID',
       'its instances are no longer here: ask the sender to send it anew',

@@ -1,10 +1,13 @@
 /** Forgets received studies that our PACS has had for long enough. Records, manifests and receipts are kept. */
-import { isReceptionEnded, type Reception } from '../domain/reception.js';
+import { isReceptionEnded, type Reception, type ReceptionEvent } from '../domain/reception.js';
 import { discardFolder, folderExists } from '../spool/envelope-store.js';
 import { RECEIPT_DOCUMENTS } from './confirm.js';
 import { discardLetter } from './mail-receipt.js';
 import type { InboundParts } from './parts.js';
 import { reminders } from './remind.js';
+
+/** From here on a study is kept for a while. */
+const ENDS: readonly ReceptionEvent['type'][] = ['delivered', 'receipt', 'tested', 'dismissed'];
 
 /** @returns the number of studies forgotten */
 export async function sweepReceptions(parts: InboundParts, keepMs: number): Promise<number> {
@@ -12,9 +15,7 @@ export async function sweepReceptions(parts: InboundParts, keepMs: number): Prom
   for (const id of await parts.receptions.ids()) {
     const reception = await parts.receptions.read(id);
     if (reception === undefined || !isReceptionEnded(reception)) continue;
-    const endedAtMs = reception.steps.findLast(
-      ({ event }) => event === 'delivered' || event === 'receipt' || event === 'tested',
-    )?.atMs;
+    const endedAtMs = reception.steps.findLast(({ event }) => ENDS.includes(event))?.atMs;
     if (endedAtMs === undefined || parts.clock.now() - endedAtMs < keepMs) continue;
     const { layout } = parts;
     const folders = [layout.openedOf(id), layout.inboxEnvelope(id), layout.stagingOf(id)];

@@ -8,7 +8,6 @@
  * and to be opened.
  */
 import { createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Reception } from '../domain/reception.js';
@@ -23,7 +22,7 @@ import type { Trust } from '../jmix/signatures.js';
 import type { Signature } from '../openpgp/decrypt.js';
 import { signerOf } from '../openpgp/signer.js';
 import { unpackMessage } from '../openpgp/unpack-message.js';
-import { openScratchFolder } from '../spool/envelope-store.js';
+import { inScratch } from '../spool/scratch.js';
 import { type InboundParts, MAX_ENTRIES } from './parts.js';
 
 /** What may be kept in the clear: none of it tells of a patient. */
@@ -63,24 +62,21 @@ export async function openOpenpgp(
   open: (source: EnvelopeSource, trust: Trust) => Promise<OpenedEnvelope>,
 ): Promise<OpenedEnvelope> {
   const peer = parts.peers.get(senderId);
-  const folder = await openScratchFolder(parts.layout, 'openpgp');
-  try {
+  return inScratch(parts.layout, 'openpgp', async (folder) => {
     const path = join(parts.layout.inboxEnvelope(id), OPENPGP_MESSAGE);
-    const signatures = await unpack(parts, path, folder, { signal });
+    const signatures = await unpack(parts, path, folder.path, { signal });
     const signer = signerOf(signatures, {
       pinned: peer?.openpgpFingerprints ?? [],
       allowUnsigned: peer?.allowUnsigned ?? false,
     });
-    const source = await openEnvelopeFolder(folder);
+    const source = await openEnvelopeFolder(folder.path);
     // The pins are those of the sender that the record names.
     if (readManifest(source.manifest).sha256 !== manifestSha256) {
       throw new GatewayError('SPOOL_CORRUPT', 'the message in the inbox is not the one that was received');
     }
     const opened = await open(source, { kind: 'allow-unsigned', keys: peer?.signingKeys ?? [] });
     return signer === undefined ? opened : { ...opened, signedBy: `OpenPGP ${signer}` };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function unpack(

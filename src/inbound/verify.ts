@@ -5,6 +5,7 @@
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import { advanceReception, type Reception } from '../domain/reception.js';
 import { GatewayError, toGatewayError } from '../errors/gateway-error.js';
+import { isErrno } from '../spool/atomic.js';
 import { discardFolder, folderExists, moveFolder } from '../spool/envelope-store.js';
 import type { InspectedInstance, OpenedInstance } from './inspect-instances.js';
 import { judgeStudy, verifiedEvent } from './judge-study.js';
@@ -28,13 +29,25 @@ export async function verify(parts: InboundParts, id: EnvelopeId, signal: AbortS
     const opened = parts.layout.openedOf(id);
     // A run that died after the rename finds its folder there already; then look at it where it is.
     const folder = (await folderExists(staging)) ? staging : opened;
-    const study = await judgeStudy(parts, reception.senderId, folder, signal);
+    const study = await judgeStudy(parts, reception.senderId, folder, signal).catch(
+      async (error: unknown) => {
+        // Another run has taken it away meanwhile: then this one has seen half of it, and judges nothing.
+        const isGone = folder === staging && !(await folderExists(staging)) && (await folderExists(opened));
+        throw isGone ? new GatewayError('CANCELLED', 'another run was faster', { cause: error }) : error;
+      },
+    );
     if (study.blanked > 0)
       parts.log.warn({ event: 'preambles.blanked', reception: id, instances: study.blanked });
     await writeOpenedInstances(parts, id, study.instances);
-    await moveFolder(staging, opened);
+    await moveFolder(staging, opened).catch(async (error: unknown) => {
+      if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+      // Opened twice: the one that was verified first stays.
+      await discardFolder(parts.layout, staging);
+    });
     await parts.receptions.update(id, (record) =>
-      advanceReception(record, verifiedEvent(study), parts.clock.now()),
+      record.progress === 'opened' && !isHalted(record)
+        ? advanceReception(record, verifiedEvent(study), parts.clock.now())
+        : record,
     );
     parts.log.info({ event: 'reception.verified', reception: id, instances: study.instances.length });
   }
@@ -74,20 +87,15 @@ async function takeReceipt(parts: InboundParts, reception: Reception): Promise<b
     (raw: unknown) => toGatewayError(raw),
   );
   if (problem !== undefined && problem.kind !== 'permanent') throw problem;
+  const event = {
+    type: 'receipt',
+    receiptFor: found.id,
+    ...(problem === undefined
+      ? {}
+      : { problem: { code: problem.code, message: problem.message, stage: 'verify', atMs: clock.now() } }),
+  } as const;
   await parts.receptions.update(id, (record) =>
-    advanceReception(
-      record,
-      {
-        type: 'receipt',
-        receiptFor: found.id,
-        ...(problem === undefined
-          ? {}
-          : {
-              problem: { code: problem.code, message: problem.message, stage: 'verify', atMs: clock.now() },
-            }),
-      },
-      clock.now(),
-    ),
+    record.progress === 'opened' ? advanceReception(record, event, clock.now()) : record,
   );
   if (problem !== undefined) {
     await moveFolder(layout.inboxEnvelope(id), layout.quarantinedEnvelope(id));

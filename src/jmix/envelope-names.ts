@@ -31,3 +31,6 @@ export const SEALED_PAYLOADS: readonly string[] = [SEALED_PAYLOAD, SEALED_PAYLOA
 export function envelopeFolderName(id: string): string {
   return `${id}.JMIX`;
 }
+
+/** A zip, while an envelope is taken out of it into the same folder: no file of an envelope is called so. */
+export const ZIP_MEANWHILE = '.zip';

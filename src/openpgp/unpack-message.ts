@@ -1,5 +1,6 @@
 /** Takes the envelope out of an OpenPGP message, into a folder of the caller's where nobody looks. */
 import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
 import { GatewayError } from '../errors/gateway-error.js';
 import {
   type ArchiveLimits,
@@ -9,6 +10,7 @@ import {
   type UnpackOptions,
   unpackEnvelopeArchive,
 } from '../jmix/envelope-archive.js';
+import { ZIP_MEANWHILE } from '../jmix/envelope-names.js';
 import { peekHead } from '../jmix/stream-head.js';
 import type { Signature } from './decrypt.js';
 import type { Openpgp } from './openpgp.js';
@@ -18,7 +20,7 @@ const READ_CHUNK_BYTES = 256 * 1024;
 /**
  * Nothing of what is in `folder` is true before this has returned.
  * @param path of the message
- * @param folder is there, and empty but for what the message does not hold; `<folder>.zip` is used for a zip
+ * @param folder is there, and empty but for what the message does not hold; a zip is kept in it meanwhile
  * @returns the signatures over all of it, to be judged by `signerOf`
  * @throws ENVELOPE_MALFORMED when it holds no envelope, and what decrypting and unpacking throw
  */
@@ -44,7 +46,7 @@ export async function unpackMessage(
       }
       await unpackEnvelopeArchive(stream, mediaType, folder, limits, {
         ...options,
-        scratchFile: `${folder}.zip`,
+        scratchFile: join(folder, ZIP_MEANWHILE),
       });
     },
   });

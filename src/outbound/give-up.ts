@@ -1,5 +1,5 @@
 /** What a failed step does to the delivery's record: a note while it is tried again, parked when it is not. */
-import { advanceDelivery, isEnded } from '../domain/delivery.js';
+import { advanceDelivery, nextDeliveryStage } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { GatewayError } from '../errors/gateway-error.js';
 import type { OutboundParts, OutboundStage } from './parts.js';
@@ -36,8 +36,8 @@ export async function parkDelivery(
 ): Promise<void> {
   const atMs = parts.clock.now();
   const parked = await parts.deliveries.update(id, (record) =>
-    // A receipt may have come while the step was failing; then nothing is stuck.
-    isEnded(record)
+    // A receipt may have come while the step was failing, or another run have done it; then nothing is stuck.
+    nextDeliveryStage(record) !== stage
       ? record
       : advanceDelivery(
           record,
@@ -45,6 +45,10 @@ export async function parkDelivery(
           atMs,
         ),
   );
+  if (parked.parked === undefined) {
+    parts.log.info({ event: 'stage.passed', delivery: id, stage, code: error.code });
+    return;
+  }
   parts.log.warn({ event: 'delivery.parked', delivery: id, stage, code: error.code });
   // What is not told now, recovery makes up for.
   await wakeMembers(parts, parked).catch((error: unknown) => {

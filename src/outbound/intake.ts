@@ -70,7 +70,7 @@ async function beginInstance(parts: IntakeParts, incoming: IncomingInstance): Pr
       if (headBytes < HEAD_BYTES) {
         headBytes += chunk.copy(head, headBytes);
         // While the rest of it comes.
-        if (headBytes === HEAD_BYTES) header = readEarly(head, transferSyntaxUid);
+        if (headBytes === HEAD_BYTES) header = readHeaderFromHead(head, transferSyntaxUid, WANTED);
       }
       return staged.write(chunk);
     },
@@ -123,15 +123,6 @@ interface Identity {
   readonly studyInstanceUid: Uid;
   readonly seriesInstanceUid: Uid;
   readonly modality: string;
-}
-
-/** Undefined also where it cannot be read: that is found again, when there is somebody to be told. */
-function readEarly(head: Buffer, transferSyntaxUid: string): Header | undefined {
-  try {
-    return readHeaderFromHead(head, transferSyntaxUid, WANTED);
-  } catch {
-    return undefined;
-  }
 }
 
 /** @throws DATASET_UNREADABLE when one of the four UIDs is missing or none */

@@ -83,6 +83,8 @@ async function settleReceipt(
     const former = await readSealedFolder(parts.layout, envelopeId);
     if (former !== undefined) await keepSealed(parts, delivery, envelopeId, former);
   }
+  // It was on its way when the PACS was asked again, and took it.
+  if (checked.outcome === 'refused' && (await parts.deliveries.read(id))?.receipt === 'verified') return;
   await parts.deliveries.writeDocument(id, RECEIPT_DOCUMENT, jws);
   const custody = await custodyMark(parts, delivery, envelope, checked);
   const { code, message } = checked.reason ?? { code: 'UNKNOWN', message: 'no reason given' };

@@ -7,12 +7,12 @@
  * what was begun is given up. One at a time; once for each time that a study falls quiet, and each time it must have been
  * quiet for longer, so that one that comes by and by is not sealed again and again.
  */
-import { rm } from 'node:fs/promises';
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
 import type { Study } from '../domain/study.js';
 import { syncTree } from '../spool/atomic.js';
 import { placeFolder } from '../spool/envelope-store.js';
+import type { ScratchFolder } from '../spool/scratch.js';
 import { readSealedFolder } from '../spool/sealed-folder.js';
 import { makeDraft } from './pack.js';
 import type { FreezeParts, OutboundParts } from './parts.js';
@@ -55,15 +55,15 @@ const SHIP_BEFORE_MS = 60_000;
 /** Instances that arrive follow each other more closely; who has more for the study keeps its association. */
 const ARRIVALS_END_MS = 200;
 
-const NONE: ReadonlyMap<EnvelopeId, string> = new Map();
+const NONE: ReadonlyMap<EnvelopeId, ScratchFolder> = new Map();
 
 interface Candidate {
   readonly plan: FreezePlan;
   readonly abort: AbortController;
   /** Where each envelope lies; never fails. */
-  readonly sealing: Promise<ReadonlyMap<EnvelopeId, string>>;
+  readonly sealing: Promise<ReadonlyMap<EnvelopeId, ScratchFolder>>;
   /** The same, once all are sealed; none when they have left. */
-  ready: ReadonlyMap<EnvelopeId, string>;
+  ready: ReadonlyMap<EnvelopeId, ScratchFolder>;
 }
 
 /** @param shipped sends what is sealed; nothing leaves ahead without it */
@@ -109,7 +109,7 @@ export function createSealedAhead(parts: FreezeParts, shipped?: ShippedAhead): S
     candidate.ready = NONE;
     for (const { id, sharedEnvelopeId = id, peerId } of plan.deliveries) {
       const folder = ready.get(sharedEnvelopeId);
-      if (folder !== undefined) shipped?.begin(id, peerId, { id: sharedEnvelopeId, folder });
+      if (folder !== undefined) shipped?.begin(id, peerId, { id: sharedEnvelopeId, folder: folder.path });
     }
   };
 
@@ -148,9 +148,10 @@ export function createSealedAhead(parts: FreezeParts, shipped?: ShippedAhead): S
         discard: () => discardCandidate(candidate),
         async place() {
           for (const [id, folder] of await candidate.sealing) {
-            await placeFolder(folder, parts.layout.sealedEnvelope(id)).catch((error: unknown) => {
+            await placeFolder(folder, parts.layout.sealedEnvelope(id)).catch(async (error: unknown) => {
               // Then it is sealed like any other.
               parts.log.warn({ event: 'envelope.ahead_lost', envelope: id, reason: String(error) });
+              await folder.remove().catch(() => undefined);
             });
           }
         },
@@ -191,8 +192,8 @@ async function sealPlan(
   study: Study,
   plan: FreezePlan,
   signal: AbortSignal,
-): Promise<ReadonlyMap<EnvelopeId, string>> {
-  const sealed = new Map<EnvelopeId, string>();
+): Promise<ReadonlyMap<EnvelopeId, ScratchFolder>> {
+  const sealed = new Map<EnvelopeId, ScratchFolder>();
   const freeze = { ...plan, frozenAtMs: parts.clock.now(), reason: 'quiet' } as const;
   try {
     const content = contentOf(study, plan);
@@ -206,8 +207,8 @@ async function sealPlan(
       const peers = peerIds.flatMap((peerId) => parts.peers.get(peerId) ?? []);
       if (peers.length === 0 || peers.some(({ seal }) => seal === 'openpgp')) continue;
       const draft = await makeDraft(parts, delivery, content, signal);
-      await sealStudy(parts, id, peers, delivery, draft, signal, async (_layout, from) => {
-        await syncTree(from);
+      await sealStudy(parts, id, peers, delivery, draft, signal, async (from) => {
+        await syncTree(from.path);
         sealed.set(id, from);
       });
       parts.log.debug({ event: 'envelope.sealed_ahead', study: study.key, envelope: id });
@@ -219,7 +220,6 @@ async function sealPlan(
   return sealed;
 }
 
-async function removeAll(envelopes: ReadonlyMap<EnvelopeId, string>): Promise<void> {
-  for (const folder of envelopes.values())
-    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+async function removeAll(envelopes: ReadonlyMap<EnvelopeId, ScratchFolder>): Promise<void> {
+  for (const folder of envelopes.values()) await folder.remove().catch(() => undefined);
 }

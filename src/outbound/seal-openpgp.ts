@@ -11,7 +11,7 @@ export async function sealForOpenpgp(
   { layout, openpgp }: OutboundParts,
   { id, name, contact, openpgpFingerprints = [] }: Peer,
   contents: Omit<PlainEnvelopeRequest, 'archiveSink' | 'receivers'>,
-  commit: CommitFolder,
+  commit?: CommitFolder,
 ): Promise<void> {
   const receivers = [{ id, name, contact }];
   await growSealedFolder(

@@ -14,7 +14,6 @@ import type { EnvelopeExtensions } from '../jmix/extensions.js';
 import type { Recipient } from '../jmix/recipients.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
-import { placeFolder } from '../spool/envelope-store.js';
 import { fileSize, readBuffer, readBytesFrom } from '../spool/instance-file.js';
 import { type CommitFolder, sealToFolder } from '../spool/sealed-envelope.js';
 import type { Draft } from './pack.js';
@@ -36,7 +35,7 @@ export async function sealStudy(
   delivery: Delivery,
   draft: Draft,
   signal: AbortSignal,
-  commit: CommitFolder = (_layout, from, to) => placeFolder(from, to),
+  commit?: CommitFolder,
 ): Promise<void> {
   const files: PayloadFile[] = [];
   // Sealing is done with each piece before it asks for the next; gpg may keep what it was given.

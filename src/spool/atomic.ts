@@ -81,16 +81,18 @@ export async function writeFileDurably(path: string, bytes: Buffer | string, mod
 /**
  * Writes a file that must not exist yet. Returns false, and writes nothing at all, when it does: a start finds its files
  * there, and must not fail on a disk that is full.
+ * @param isUndone see `linkDurably`
  */
 export async function createFileDurably(
   path: string,
   bytes: Buffer | string,
   mode = 0o600,
+  isUndone = false,
 ): Promise<boolean> {
   if (await isTaken(path)) return false;
   const temporary = await writeTemporary(path, bytes, mode);
   try {
-    return await linkDurably(temporary, path);
+    return await linkDurably(temporary, path, isUndone);
   } finally {
     await unlink(temporary).catch(() => undefined);
   }
@@ -99,15 +101,22 @@ export async function createFileDurably(
 /**
  * Gives a finished file its final name, and never replaces one that stands there. The caller removes the old name.
  * Returns false when the name is taken.
+ * @param isUndone a name that cannot be made durable is taken away again, so that it can be given later: for callers that
+ *   alone look at it
  */
-export async function linkDurably(from: string, to: string): Promise<boolean> {
+export async function linkDurably(from: string, to: string, isUndone = false): Promise<boolean> {
   try {
     await link(from, to);
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return false;
     throw error;
   }
-  await syncFolder(dirname(to));
+  try {
+    await syncFolder(dirname(to));
+  } catch (error) {
+    if (isUndone) await unlink(to).catch(() => undefined);
+    throw error;
+  }
   return true;
 }
 

@@ -13,7 +13,7 @@ import type { Tag } from '../dicom/tags.js';
 import { GatewayError } from '../errors/gateway-error.js';
 
 const openPath = promisify(fs.open);
-const readFile = promisify(fs.read);
+const readDescriptor = promisify(fs.read);
 
 const READ_BYTES = 512 * 1024;
 /** Of most files it holds all that anybody asks for. */
@@ -128,6 +128,6 @@ async function readHead(file: number, fileBytes: number): Promise<{ head: Buffer
 
 async function readAt(file: number, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
-  const { bytesRead } = await readFile(file, buffer, 0, length, position);
+  const { bytesRead } = await readDescriptor(file, buffer, 0, length, position);
   return buffer.subarray(0, bytesRead);
 }

@@ -3,7 +3,7 @@
  * says nothing. Of what was not committed nobody was told, and nothing is kept.
  */
 import { closeSync, constants, existsSync, openSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { alignedMemory, BLOCK_BYTES, inWholeBlocks } from '../disk/uncached.mjs';
 import { readAll } from '../disk/whole.mjs';
@@ -13,7 +13,8 @@ import type { LogPiece } from './log-piece.js';
 import { readRecordHead, recordBytes } from './log-record.mjs';
 import { SEGMENT_BYTES, silenceSegment } from './log-segments.js';
 import { type CommitText, parseRecordText, pathInStudy, type RecordText } from './log-text.js';
-import { restoreFiles } from './restorer.js';
+import { restoreStudies } from './restore-studies.js';
+import type { RestoredFile } from './restorer.js';
 import type { Tell } from './study-folder.js';
 
 /** Files made in one go. */
@@ -28,25 +29,48 @@ interface Found {
   readonly commits: Map<string, CommitText>;
 }
 
-/**
- * Tells of instances that are committed and not whole.
- * @throws SPOOL_WRITE_FAILED when not all files could be made: the log is as it was, and must not be written to
- */
-export async function recoverReceptionLog(layout: Layout, tell: Tell): Promise<void> {
+/** What the log holds of the last run. Until all of it has its files, the log must not be written to. */
+export interface Recovery {
+  /** The keys of the studies that lack files of instances that were committed. */
+  lacking(): ReadonlySet<string>;
+  /**
+   * Makes the files. Afterwards the log says nothing.
+   * @throws SPOOL_WRITE_FAILED when not all could be made; it can be asked for again, or left to the next start
+   */
+  restore(): Promise<void>;
+  close(): void;
+}
+
+/** Tells of instances that are committed and not whole. Throws the disk's error. */
+export function readReceptionLog(layout: Layout, tell: Tell): Recovery {
   const segments = readdirSync(layout.receptionLog)
     .filter((name) => name.endsWith('.log'))
     .map((name) => openSync(join(layout.receptionLog, name), constants.O_RDWR));
-  try {
-    const files = [...missingFiles(layout, findRecords(segments), tell)];
-    for (let at = 0; at < files.length; at += FILES_AT_ONCE)
-      await restoreFiles({
-        folder: layout.ready,
-        files: files.slice(at, at + FILES_AT_ONCE),
-        isReplacing: true,
-      });
-    for (const file of segments) await silenceSegment(file);
-  } finally {
+  const close = () => {
     for (const file of segments) closeSync(file);
+  };
+  try {
+    let missing = [...missingFiles(layout, findRecords(segments), tell)];
+    return {
+      lacking: () => new Set(missing.map(({ to }) => basename(dirname(to)))),
+      async restore() {
+        const stuck: RestoredFile[] = [];
+        let failure: unknown;
+        for (let at = 0; at < missing.length; at += FILES_AT_ONCE) {
+          const files = missing.slice(at, at + FILES_AT_ONCE);
+          const restored = await restoreStudies({ folder: layout.ready, files, isReplacing: true });
+          stuck.push(...restored.failed);
+          failure ??= restored.failure;
+        }
+        missing = stuck;
+        if (failure !== undefined) throw failure;
+        for (const file of segments) await silenceSegment(file);
+      },
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
   }
 }
 
@@ -93,7 +117,11 @@ function isRead(file: number, into: Buffer, at: number): boolean {
   }
 }
 
-function* missingFiles(layout: Layout, { pieces, commits }: Found, tell: Tell) {
+function* missingFiles(
+  layout: Layout,
+  { pieces, commits }: Found,
+  tell: Tell,
+): Generator<RestoredFile, void, void> {
   for (const [id, commit] of commits) {
     const to = pathInStudy(layout, commit);
     // Of a study that is not there any more, everything was done.

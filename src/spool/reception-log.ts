@@ -15,7 +15,8 @@ import type { LogPiece } from './log-piece.js';
 import { beginRecord, dataCrcOf, recordBytes } from './log-record.mjs';
 import { createLogSegments, SEGMENT_BYTES, type Segment } from './log-segments.js';
 import { formatRecordText, nameInStudy, type RecordText } from './log-text.js';
-import { type RestoredFile, restoreFiles } from './restorer.js';
+import { restoreStudies } from './restore-studies.js';
+import type { RestoredFile } from './restorer.js';
 import { appendRecord, SLABS } from './scribe.js';
 import type { Slab } from './slabs.js';
 import type { Tell } from './study-folder.js';
@@ -32,9 +33,9 @@ const RETRY_MS = 2_000;
 const PREPARATION_MS = 1_000;
 /** Files made in one go, while whatever comes has less of the disk: so many, or of so many bytes. */
 const FILES_AT_ONCE = 256;
+const BYTES_AT_ONCE = 32 * 1024 * 1024;
 /** So many fit into the head of a record. */
 const IDS_IN_RECORD = 64;
-const BYTES_AT_ONCE = 32 * 1024 * 1024;
 
 /** Bytes of one instance: in a slab behind a block that is left for the record's head. */
 export interface LoggedBytes {
@@ -71,14 +72,20 @@ export interface LateHash {
 export interface ReceptionLog {
   /** Undefined when an instance should rather begin in a file. */
   begin(): LoggedInstance | undefined;
-  /** All that was committed before has its file, and its hash is told. @throws SPOOL_WRITE_FAILED */
-  settled(): Promise<void>;
+  /**
+   * All that was committed before has its file, and its hash is told.
+   * @param studyKey whose instances are meant; absent: all
+   * @throws SPOOL_WRITE_FAILED
+   */
+  settled(studyKey?: string): Promise<void>;
   /** Settles, as far as the disk allows. Nothing is to be appended afterwards. */
   close(): Promise<void>;
 }
 
 interface Committed extends RestoredFile {
   readonly id: string;
+  /** Of all that were committed, which it is. */
+  readonly turn: number;
   readonly segments: readonly Segment[];
   readonly hashed: LateHash['done'];
 }
@@ -102,7 +109,10 @@ export async function openReceptionLog(
   /** No id comes twice, in this run or another. */
   const run = randomBytes(12).toString('base64url');
   let begun = 0;
-  const waiting: Committed[] = [];
+  let committed = 0;
+  let waiting: Committed[] = [];
+  /** Those that have their files, and of which no record says so yet. */
+  const unmarked: string[] = [];
   let settling: Promise<void> | undefined;
   let isBroken = false;
   let idle: NodeJS.Timeout | undefined;
@@ -124,6 +134,7 @@ export async function openReceptionLog(
     return { segment, at: position + BLOCK_BYTES, written };
   };
 
+  const isBehind = (): boolean => waiting.length + (isBroken ? 0 : unmarked.length) > 0;
   const isIdle = (): boolean => performance.now() - lastAppendMs >= IDLE_MS;
 
   const settleLater = (waitMs = IDLE_MS): void => {
@@ -135,22 +146,32 @@ export async function openReceptionLog(
     }, waitMs).unref();
   };
 
-  const settle = (mayGoOn: () => boolean): Promise<void> => {
+  const settle = (mayGoOn: (next: Committed) => boolean): Promise<void> => {
     const running = (settling ?? Promise.resolve()).catch(() => undefined).then(() => makeFiles(mayGoOn));
     settling = running;
     return running;
   };
 
-  const makeFiles = async (mayGoOn: () => boolean): Promise<void> => {
-    while (waiting.length > 0 && mayGoOn()) {
-      const some = nextFiles(waiting);
-      const digests = await restoreFiles({ folder: layout.ready, files: some, isReplacing: false });
-      await markSettled(some.map(({ id }) => id));
-      waiting.splice(0, some.length);
-      await Promise.all(some.map((each, at) => tellHash(each, digests[at])));
-      for (const { segments: needed } of some) for (const segment of needed) segment.needed -= 1;
+  /** @throws SPOOL_WRITE_FAILED for the first that cannot be made, when all others are */
+  const makeFiles = async (mayGoOn: (next: Committed) => boolean): Promise<void> => {
+    const stuck = new Set<Committed>();
+    let failure: unknown;
+    await markSettled([]);
+    for (;;) {
+      const files = nextFiles(waiting.filter((each) => !stuck.has(each)));
+      const [next] = files;
+      if (next === undefined || !mayGoOn(next)) break;
+      const restored = await restoreStudies({ folder: layout.ready, files, isReplacing: false });
+      for (const each of restored.failed) stuck.add(each);
+      failure ??= restored.failure;
+      await markSettled(restored.made.map(({ file }) => file.id));
+      const made = new Set(restored.made.map(({ file }) => file));
+      waiting = waiting.filter((each) => !made.has(each));
+      await Promise.all(restored.made.map(({ file, sha256 }) => tellHash(file, sha256)));
+      for (const { segments: needed } of made) for (const segment of needed) segment.needed -= 1;
     }
-    if (waiting.length > 0) settleLater();
+    if (failure !== undefined) throw failure;
+    if (isBehind()) settleLater();
   };
 
   const tellHash = ({ to, hashed }: Committed, sha256: string | undefined) => {
@@ -160,16 +181,22 @@ export async function openReceptionLog(
     return tell(new GatewayError('SPOOL_CORRUPT', text, { facts: { path: to } }));
   };
 
-  /** Or a start after a crash would make the file again of an instance whose study was forgotten since. */
+  /**
+   * Or a start after a crash would make the file again of an instance whose study was forgotten since. Where there is no
+   * memory or room for it just now, it is done the next time.
+   */
   const markSettled = async (ids: readonly string[]): Promise<void> => {
-    const slab = SLABS.take();
+    unmarked.push(...ids);
+    const slab = unmarked.length === 0 ? undefined : SLABS.take();
     if (slab === undefined) return;
     try {
-      for (let at = 0; at < ids.length; at += IDS_IN_RECORD) {
-        const settled = ids.slice(at, at + IDS_IN_RECORD);
+      while (unmarked.length > 0) {
+        const settled = unmarked.slice(0, IDS_IN_RECORD);
         const marked = append({ settled }, { slab, bytes: 0 }, true);
-        await marked?.written;
-        if (marked !== undefined) marked.segment.needed -= 1;
+        if (marked === undefined) return;
+        await marked.written;
+        marked.segment.needed -= 1;
+        unmarked.splice(0, settled.length);
       }
     } finally {
       SLABS.give(slab);
@@ -178,7 +205,16 @@ export async function openReceptionLog(
 
   return {
     begin: () => (!isBroken && segments.freeBytes() >= LEAST_FREE_BYTES ? createInstance() : undefined),
-    settled: () => (waiting.length === 0 ? (settling ?? Promise.resolve()) : settle(() => true)),
+    async settled(studyKey) {
+      // Not those that come meanwhile: that may never end.
+      const last = committed;
+      try {
+        await (isBehind() ? settle(({ turn }) => turn <= last) : settling);
+      } catch (error) {
+        if (studyKey === undefined || waiting.some(({ to }) => nameInStudy(to).study === studyKey))
+          throw error;
+      }
+    },
     async close() {
       clearTimeout(idle);
       await settle(() => true).catch(() => undefined);
@@ -218,7 +254,11 @@ export async function openReceptionLog(
         const text = { id, position: last.position, sizeBytes, ...nameInStudy(to) };
         return add(text, last, true)?.then(() => {
           isCommitted = true;
-          waiting.push({ id, pieces, sizeBytes, to, hashedFrom: from, segments: used, hashed: done });
+          committed += 1;
+          const file = { pieces, sizeBytes, to, hashedFrom: from };
+          waiting.push({ id, turn: committed, ...file, segments: used, hashed: done });
+          // A slow disk may have taken longer than those wait who make files.
+          settleLater();
           return true;
         });
       },
@@ -230,7 +270,7 @@ export async function openReceptionLog(
   }
 }
 
-/** The first of them, and at least one. */
+/** The first of them, and at least one, where there is one. */
 function nextFiles(waiting: readonly Committed[]): readonly Committed[] {
   let bytes = 0;
   const end = waiting.findIndex(({ sizeBytes }, at) => {

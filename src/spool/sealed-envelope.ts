@@ -1,13 +1,14 @@
 /**
  * Sealed envelopes as folders `sealed/<id>.JMIX`, which come into being whole; and envelopes within envelopes, for a hub
- * that shall learn only whom to pass them on to. A run that is repeated draws new keys and replaces the folder.
+ * that shall learn only whom to pass them on to. A folder gets its name once: what another run has sealed under it stays,
+ * and whoever comes later takes it as it is.
  */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type EnvelopeId, parseEnvelopeId } from '../domain/envelope-id.js';
+import { GatewayError } from '../errors/gateway-error.js';
 import { DIALECT_OF } from '../jmix/dialect.js';
 import { sha256Hex } from '../jmix/digest.js';
 import { envelopeArchiveSize, openEnvelopeArchive } from '../jmix/envelope-archive.js';
@@ -15,27 +16,28 @@ import { AUDIT_FILE, MANIFEST_FILE, MANIFEST_JWS } from '../jmix/envelope-names.
 import { createFileSink } from '../jmix/file-sink.js';
 import { type PayloadFile, type SealedEnvelope, type SealRequest, sealEnvelope } from '../jmix/seal.js';
 import type { SignedEnvelope } from '../jmix/signed-manifest.js';
-import { classifyDiskError, isErrno } from './atomic.js';
-import { openScratchFolder, promoteFolder } from './envelope-store.js';
+import { isErrno, syncFolder } from './atomic.js';
+import { placeFolder } from './envelope-store.js';
 import type { Layout } from './layout.js';
+import { openScratch, type ScratchFolder } from './scratch.js';
 
 /**
  * Seals to `sealed/<id>.JMIX`; commit point: the rename.
- * @param commit what gives the folder its name: `placeFolder` where another one may stand there, and shall stay
+ * @returns what was sealed, which is not what lies there when another run was faster
  * @throws what `sealEnvelope` throws, SPOOL_WRITE_FAILED
  */
 export async function sealToFolder(
   layout: Layout,
   request: Omit<SealRequest, 'payloadSink'>,
-  commit: CommitFolder = promoteFolder,
+  commit: CommitFolder = placeFolder,
 ): Promise<SealedEnvelope> {
   const { sealedFileName } = DIALECT_OF[request.dialect ?? 'canon'];
   const fill = (payloadSink: Writable) => sealEnvelope({ ...request, payloadSink });
   return growSealedFolder(layout, request.id, sealedFileName, fill, commit);
 }
 
-/** Gives a folder that has grown its name. */
-export type CommitFolder = (layout: Layout, from: string, to: string) => Promise<unknown>;
+/** Gives a folder that has grown its name, or takes it over. */
+export type CommitFolder = (from: ScratchFolder, to: string) => Promise<unknown>;
 
 /**
  * The folder `sealed/<id>.JMIX` around a payload that is sealed in whatever way; commit point: the rename.
@@ -47,21 +49,20 @@ export async function growSealedFolder<T extends SignedEnvelope>(
   id: EnvelopeId,
   payloadName: string,
   fill: (payloadSink: Writable) => Promise<T>,
-  commit: CommitFolder = promoteFolder,
+  commit: CommitFolder = placeFolder,
 ): Promise<T> {
-  const folder = await openScratchFolder(layout, 'seal');
+  const folder = await openScratch(layout, 'seal');
   try {
-    const sealed = await fill(createFileSink(join(folder, payloadName)));
-    await writeFile(join(folder, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
-    await writeFile(join(folder, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
-    await writeFile(join(folder, AUDIT_FILE), sealed.audit, { mode: 0o600 });
-    await commit(layout, folder, layout.sealedEnvelope(id));
+    const sealed = await fill(createFileSink(join(folder.path, payloadName)));
+    await writeFile(join(folder.path, MANIFEST_FILE), sealed.manifest, { mode: 0o600 });
+    await writeFile(join(folder.path, MANIFEST_JWS), sealed.jws, { mode: 0o600 });
+    await writeFile(join(folder.path, AUDIT_FILE), sealed.audit, { mode: 0o600 });
+    await commit(folder, layout.sealedEnvelope(id));
     return sealed;
   } catch (error) {
-    // A gateway that starts wipes what lies in scratch, also under a worker that has outlived the one before.
-    const isWiped = isErrno(error, 'ENOENT') && !existsSync(folder);
-    await rm(folder, { recursive: true, force: true });
-    throw isWiped || isErrno(error, 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS') ? classifyDiskError(error) : error;
+    const told = await folder.judge(error);
+    await folder.remove();
+    throw told;
   }
 }
 
@@ -71,9 +72,29 @@ export interface Travelling {
   readonly manifestSha256: string;
 }
 
+/** The envelope that lies in `sealed/` under this id; undefined when there is none. */
+export async function findSealed(layout: Layout, id: EnvelopeId): Promise<Travelling | undefined> {
+  try {
+    const manifest = await readFile(join(layout.sealedEnvelope(id), MANIFEST_FILE));
+    // Whoever gave it its name may have died before that was durable.
+    await syncFolder(layout.sealed);
+    return { id, manifestSha256: sha256Hex(manifest) };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** The same where there must be one. @throws SPOOL_CORRUPT */
+export async function readSealed(layout: Layout, id: EnvelopeId): Promise<Travelling> {
+  const found = await findSealed(layout, id);
+  if (found === undefined) throw new GatewayError('SPOOL_CORRUPT', 'a sealed envelope has disappeared');
+  return found;
+}
+
 /**
  * Seals the envelope `sealed/<inner>.JMIX` into one for a hub. Its id follows from the inner one's, so that a repeated
- * run replaces what an earlier one left.
+ * run takes what an earlier one left.
  * @param round 0 for the first; a hub takes an id once, so what is sent to it again needs another
  * @param request what the outer envelope says: sender, the hub as its only recipient, the key to sign with
  */
@@ -83,6 +104,9 @@ export async function sealAround(
   round: number,
   request: Pick<SealRequest, 'createdAtMs' | 'sender' | 'recipients' | 'signingKey' | 'signal'>,
 ): Promise<Travelling> {
+  const id = outerIdOf(inner, round);
+  const before = await findSealed(layout, id);
+  if (before !== undefined) return before;
   const folder = layout.sealedEnvelope(inner);
   const file: PayloadFile = {
     name: `files/${inner}.JMIX.tar`,
@@ -91,15 +115,14 @@ export async function sealAround(
       yield* (await openEnvelopeArchive(folder)).stream as AsyncIterable<Buffer>;
     },
   };
-  const id = outerIdOf(inner, round);
-  const sealed = await sealToFolder(layout, {
+  await sealToFolder(layout, {
     ...request,
     id,
     // JMIX has no envelope without a patient; here there is none.
     metadata: { patient: { id: 'none' } },
     files: [file],
   });
-  return { id, manifestSha256: sha256Hex(sealed.manifest) };
+  return readSealed(layout, id);
 }
 
 /** The id of the envelope that `sealAround` makes. */

@@ -2,6 +2,9 @@
 import { statfs } from 'node:fs/promises';
 import { GatewayError } from '../errors/gateway-error.js';
 
+/** How often one looks: until the next time, the fastest sender fills less than half of what is kept free by default. */
+export const SPACE_EVERY_MS = 1_000;
+
 export interface Space {
   readonly freeBytes: number;
   readonly totalBytes: number;

@@ -91,12 +91,16 @@ export function placeInLog(
   let file: Promise<StagingPlace> | undefined;
 
   const goOn = async (): Promise<StagingPlace> => {
-    const pieces = await logged.written();
-    const created = await create();
-    const place = placeInFile(created, hashedFrom);
-    const copied = copyPieces(created.descriptor, pieces, hashedFrom);
-    copied.finally(() => logged.letGo()).catch(() => undefined);
-    return place;
+    try {
+      const pieces = await logged.written();
+      const created = await create();
+      const copied = copyPieces(created.descriptor, pieces, hashedFrom);
+      copied.finally(() => logged.letGo()).catch(() => undefined);
+      return placeInFile(created, hashedFrom);
+    } catch (error) {
+      logged.letGo();
+      throw error;
+    }
   };
   const inFile = (): Promise<StagingPlace> => {
     file ??= goOn();

@@ -5,11 +5,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { classifyDiskError } from './atomic.js';
+import { recoverInTime } from './late-recovery.js';
 import type { Layout } from './layout.js';
-import { recoverReceptionLog } from './log-recovery.js';
 import { createNewFile, type NewFile } from './new-file.js';
 import { createReadyFiles } from './ready-files.js';
-import { openReceptionLog } from './reception-log.js';
+import { openReceptionLog, type ReceptionLog } from './reception-log.js';
 import { createStagedFile, type StagedFile } from './staged-file.js';
 import { placeInFile, placeInLog } from './staging-place.js';
 import type { Tell } from './study-folder.js';
@@ -19,8 +19,10 @@ export interface Staging {
   stage(prefix: Buffer): Promise<StagedFile>;
   /** For one of many. @throws SPOOL_WRITE_FAILED */
   stageNext(prefix: Buffer): Promise<StagedFile>;
-  /** All that was placed before can be read by its name. @throws SPOOL_WRITE_FAILED */
-  settled(): Promise<void>;
+  /** All that was placed before, of one study or of all, can be read by its name. @throws SPOOL_WRITE_FAILED */
+  settled(studyKey?: string): Promise<void>;
+  /** Whether this study lacks files of instances that the last run has committed: the disk has not taken them yet. */
+  lacks(studyKey: string): boolean;
   /** Nothing is to be placed afterwards. */
   close(): Promise<void>;
 }
@@ -28,13 +30,20 @@ export interface Staging {
 /**
  * Wipes what was half-received, and gives their files to instances that were committed and have none.
  * @param logMegabytes room on the disk for the reception log; 0: there is none
+ * @param recovered told which studies have no lack of files any more, where a full disk has kept the start from that
  */
-export async function openStaging(layout: Layout, tell: Tell, logMegabytes: number): Promise<Staging> {
+export async function openStaging(
+  layout: Layout,
+  tell: Tell,
+  logMegabytes: number,
+  recovered: (studyKeys: ReadonlySet<string>) => Promise<unknown> = () => Promise.resolve(),
+): Promise<Staging> {
   await wipe(layout.incoming);
   await wipe(layout.ready);
-  const log = (await isLogRecovered(layout, tell))
-    ? await openReceptionLog(layout, logMegabytes, tell)
-    : undefined;
+  let log: ReceptionLog | undefined;
+  const recovery = await recoverInTime(layout, tell, recovered, async () => {
+    log = await openReceptionLog(layout, logMegabytes, tell);
+  });
   const readyFiles = createReadyFiles(layout.ready);
 
   const stage = async (file: Promise<NewFile>, prefix: Buffer): Promise<StagedFile> => {
@@ -55,23 +64,14 @@ export async function openStaging(layout: Layout, tell: Tell, logMegabytes: numb
         prefix,
       );
     },
-    settled: async () => log?.settled(),
+    settled: async (studyKey) => log?.settled(studyKey),
+    lacks: recovery.lacks,
     async close() {
+      await recovery.stop();
       await log?.close();
       await readyFiles.close();
     },
   };
-}
-
-/** Otherwise it stays as it is, for the next start: those who sent what it holds believe it to be here. */
-async function isLogRecovered(layout: Layout, tell: Tell): Promise<boolean> {
-  try {
-    await recoverReceptionLog(layout, tell);
-    return true;
-  } catch (error) {
-    tell(classifyDiskError(error));
-    return false;
-  }
 }
 
 async function wipe(folder: string): Promise<void> {

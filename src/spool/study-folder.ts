@@ -11,7 +11,7 @@ import type { ReceivedInstance } from '../domain/instance.js';
 import type { Freeze } from '../domain/study.js';
 import { isUid, parseUid, type Uid } from '../domain/uid.js';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
-import { isErrno, writeFileDurably } from './atomic.js';
+import { createFileDurably, isErrno, writeFileDurably } from './atomic.js';
 import { readAttachments } from './attachments.js';
 import { hashFrom, readInstanceFile } from './instance-file.js';
 import { appendJournalDurably, readJournal } from './journal.js';
@@ -37,8 +37,10 @@ export function extensionsDocument(layout: Layout, key: string): string {
   return join(layout.study(key), EXTENSIONS);
 }
 
-export function freezeName(number: number): string {
-  return `freeze-${String(number).padStart(4, '0')}.json`;
+/** Durably; false when there is one of that number. Throws the disk's error: then it can be written again. */
+export function writeFreeze(layout: Layout, key: string, freeze: Freeze): Promise<boolean> {
+  const path = join(layout.study(key), `freeze-${String(freeze.number).padStart(4, '0')}.json`);
+  return createFileDurably(path, `${JSON.stringify(freeze)}\n`, 0o600, true);
 }
 
 export async function studyKeys(layout: Layout): Promise<readonly string[]> {

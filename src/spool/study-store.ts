@@ -31,12 +31,13 @@ import { StoredStudy, type StudyLimits } from './stored-study.js';
 import {
   countConflicts,
   extensionsDocument,
-  freezeName,
   loadStudy,
   studyDocument,
   studyKeys,
   type Tell,
+  writeFreeze,
 } from './study-folder.js';
+import { createStudySlots } from './study-slots.js';
 import { createStudyWriters } from './study-writers.js';
 
 const EXTENSIONS_SLOT = 'extensions';
@@ -104,11 +105,12 @@ export async function openStudyStore(
   layout: Layout,
   { limits = UNLIMITED, tell = () => undefined, logMegabytes = 0 }: StudyStoreOptions = {},
 ): Promise<StudyStore> {
-  const staging = await openStaging(layout, tell, logMegabytes);
   const studies = new Map<string, StoredStudy>();
   const loading = new Map<string, Promise<StoredStudy | undefined>>();
-  /** By study and slot, what is being committed; by study alone, what is being forgotten. */
-  const working = new Map<string, Promise<unknown>>();
+  const { alone, isBusy, ...slots } = createStudySlots();
+  const staging = await openStaging(layout, tell, logMegabytes, (keys) =>
+    Promise.all([...keys].map(readAgain)),
+  );
   const conflicts = await countConflicts(layout);
   const writers = createStudyWriters(layout);
 
@@ -136,22 +138,21 @@ export async function openStudyStore(
     return study;
   };
 
-  /** One at a time for each slot, and none while its study is being forgotten. */
-  const alone = async <T>(key: string, slot: string, work: () => Promise<T>): Promise<T> => {
-    const name = `${key}/${slot}`;
-    for (let other = busy(key, name); other !== undefined; other = busy(key, name)) {
-      await other.catch(() => undefined);
-    }
-    const running = work();
-    working.set(name, running);
-    try {
-      return await running;
-    } finally {
-      working.delete(name);
-    }
+  /** Files are there now that a full disk has kept the start from making. */
+  async function readAgain(key: string): Promise<void> {
+    const found = await loadStudy(layout, key, tell);
+    const known = studies.get(key);
+    if (known === undefined && found !== undefined && isGathering(found)) studies.set(key, found);
+    for (const [uid, instance] of found?.instances ?? [])
+      if (known?.instances.has(uid) === false) known.add(instance);
+  }
+
+  /** @throws SPOOL_WRITE_FAILED */
+  const assertWhole = (key: string): void => {
+    if (!staging.lacks(key)) return;
+    const text = 'instances that the study has wait for the data disk to take their files';
+    throw new GatewayError('SPOOL_WRITE_FAILED', text);
   };
-  const busy = (key: string, name: string) => working.get(key) ?? working.get(name);
-  const isBusy = (key: string) => [...working.keys()].some((name) => name.startsWith(key));
 
   const openStudy = async (studyInstanceUid: Uid): Promise<StoredStudy> => {
     const key = studyKey(studyInstanceUid);
@@ -176,8 +177,9 @@ export async function openStudyStore(
   };
 
   const place = async (staged: StagedFile, study: StoredStudy, unhashed: UnhashedInstance) => {
+    assertWhole(study.key);
     const known = study.instances.get(unhashed.sopInstanceUid);
-    if (known?.sha256 === UNKNOWN) await staging.settled();
+    if (known?.sha256 === UNKNOWN) await staging.settled(study.key);
     // It is still unknown of one that the disk has damaged, which may come again.
     if (known !== undefined && known.sha256 !== UNKNOWN) {
       const instance = { ...unhashed, sha256: await staged.sha256() };
@@ -250,17 +252,17 @@ export async function openStudyStore(
         }
         study.extensions = extensions;
       }),
-    settled: staging.settled,
+    settled: () => staging.settled(),
     gathering: () => [...studies.values()].filter(isGathering),
     find,
     async freeze(key, freeze) {
       const study = await find(key);
       if (study === undefined) throw new GatewayError('STUDY_NOT_FOUND', 'there is no such study');
-      await staging.settled();
+      assertWhole(key);
+      await staging.settled(key);
       // Whoever reads the study now shall not have to hash what the journal would have told.
       await scribeIsIdle();
-      const path = join(layout.study(key), freezeName(freeze.number));
-      if (!(await createFileDurably(path, `${JSON.stringify(freeze)}\n`))) {
+      if (!(await writeFreeze(layout, key, freeze))) {
         throw new GatewayError('STATE_INVALID', 'this study was completed a moment ago');
       }
       study.freeze(freeze);
@@ -277,10 +279,8 @@ export async function openStudyStore(
     conflictCounts: () => conflicts,
     async forget(key) {
       const study = await find(key);
-      if (isBusy(key) || (study !== undefined && isGathering(study))) return false;
-      const forgetting = forget(key);
-      working.set(key, forgetting);
-      await forgetting.finally(() => working.delete(key));
+      if (isBusy(key) || staging.lacks(key) || (study !== undefined && isGathering(study))) return false;
+      await slots.forget(key, () => forget(key));
       return true;
     },
     async close() {

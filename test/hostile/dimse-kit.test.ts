@@ -372,6 +372,7 @@ describe('an association on which comes', () => {
     ],
     ['of no bytes', storeCommand(), Buffer.alloc(0)],
     ['of noise', storeCommand(), Buffer.alloc(10_000, 0xa5)],
+    ['of much noise', storeCommand(), Buffer.alloc(40_000, 0xa5)],
     ['of zeros', storeCommand(), Buffer.alloc(10_000)],
     ['that ends in the middle of an element', storeCommand(), ctDataSet().subarray(0, -7)],
     ['without a Study Instance UID', storeCommand(), ctDataSet({ studyInstanceUid: undefined })],

@@ -1,5 +1,5 @@
 /** The commands that have to do with DICOM over TLS: what they check, and what they say when a handshake fails. */
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { makeAuthority } from '../support/certificate-authority.js';
 import { drawbridge, drawbridgeJson } from '../support/cli.js';
@@ -48,6 +48,32 @@ describeWith('dcmtk', 'commands and DICOM over TLS', () => {
     await site.install('own', site.own);
     await rm(site.file('ca.pem'));
     expect(await check()).toMatchObject(error('CONFIG_INVALID', /caFile cannot be read/));
+  });
+
+  it('a PACS whose certificate is revoked gets nothing, and check-config looks at the lists', async () => {
+    const { dimse, ...others } = JSON.parse(await readFile(config, 'utf8'));
+    const tls = { ...dimse.tls, crlFile: 'lists.crl' };
+    await writeFile(config, JSON.stringify({ ...others, dimse: { tls } }));
+    const check = async (message: RegExp) =>
+      expect(await drawbridgeJson('check-config', '-c', config)).toMatchObject({
+        code: 'CONFIG_INVALID',
+        message: expect.stringMatching(message),
+      });
+    await check(/crlFile cannot be read/);
+    await writeFile(site.file('lists.crl'), site.own.certificate);
+    await check(/holds no revocation list that can be read/);
+    await writeFile(site.file('lists.crl'), (await site.authority.revoke([], [-2, -1])).der);
+    await check(/a list of dimse\.tls\.crlFile has expired at 20/);
+    await writeFile(site.file('lists.crl'), (await site.authority.revoke([])).der);
+    expect(await drawbridgeJson('check-config', '-c', config)).toMatchObject({ exit: 0 });
+    expect((await drawbridge('echo', 'main', '-c', config)).code).toBe(0);
+    const shown = { ...site.own, certificate: await readFile(site.file('pacs.pem'), 'utf8') };
+    await writeFile(site.file('lists.crl'), (await site.authority.revoke([shown])).pem);
+    const refused = await drawbridge('echo', 'main', '-c', config);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toMatch(
+      /the certificate of localhost:\d+, [0-9a-f]{64}, is not taken: it is revoked/,
+    );
   });
 
   it('echo and send say why a handshake fails, and do better when it does not', async () => {

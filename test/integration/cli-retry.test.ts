@@ -1,14 +1,9 @@
 /** `drawbridge retry --peer`: what was parked for one peer goes on, and nothing else does. */
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { type Delivery, deliveryState } from '../../src/domain/delivery.js';
-import { hashPassword } from '../../src/http/auth.js';
-import { createDashboardApp } from '../../src/http/dashboard-app.js';
-import { type HttpListener, listenPlain } from '../../src/http/server.js';
-import { silentLog } from '../../src/observe/log.js';
-import { drawbridge, makeCommandFolder } from '../support/cli.js';
+import { drawbridge } from '../support/cli.js';
+import { type CommandApi, startCommandApi } from '../support/command-api.js';
 import {
   createFakeOperations,
   type FakeOperations,
@@ -16,32 +11,22 @@ import {
   fakeReception,
 } from '../support/fake-operations.js';
 
-const TOKEN = 'token-of-scripts';
 const PARKING = { code: 'PEER_UNTRUSTED', message: 'not the pinned one', stage: 'ship', atMs: 1 } as const;
 
-let folder: string;
 let operations: FakeOperations;
-let listener: HttpListener;
+let api: CommandApi;
 
 beforeEach(async () => {
   operations = createFakeOperations({ 'site-b': 'St. Mary Hospital', 'site-c': 'Southern Clinic' });
-  const auth = {
-    passwordHash: await hashPassword('correct horse'),
-    apiToken: TOKEN,
-    sessionKey: Buffer.alloc(32, 3),
-  };
-  const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
-  listener = await listenPlain({ host: '127.0.0.1', port: 0, app });
-  folder = await makeCommandFolder(listener.port, TOKEN);
+  api = await startCommandApi(operations);
 });
 afterEach(async () => {
   process.exitCode = undefined;
-  await listener.close(0);
-  await rm(folder, { recursive: true, force: true });
+  await api.stop();
 });
 
 const parked = (peerId: string) => fakeDelivery({ peerId, carriage: 'sealed', parked: PARKING });
-const retry = (...more: string[]) => main(['retry', ...more, '--config', join(folder, 'drawbridge.yaml')]);
+const retry = (...more: string[]) => main(['retry', ...more, ...api.config]);
 const states = (records: readonly Delivery[]) => records.map(deliveryState);
 
 it('neither an id nor a peer, or both, is told and changes nothing', async () => {
@@ -69,7 +54,7 @@ it('what was refused because of a key goes out again too, once, and what was ref
     refused('SIGNER_NOT_PINNED'),
     refused('PAYLOAD_DECRYPT_FAILED', { replacedBy: fakeDelivery().id }),
   ];
-  const config = ['--config', join(folder, 'drawbridge.yaml')];
+  const config = [...api.config];
   expect(await drawbridge('retry', '--peer', 'site-b', ...config)).toMatchObject({
     code: 0,
     stdout:
@@ -94,7 +79,7 @@ it('the status of what is in quarantine says why it is there, whatever befell it
     fakeReception({ quarantined, parked: PARKING }),
     fakeReception({ purpose: 'pairing-test', progress: 'confirmed' }),
   ];
-  const { stdout } = await drawbridge('status', '--config', join(folder, 'drawbridge.yaml'));
+  const { stdout } = await drawbridge('status', ...api.config);
   expect(stdout).toContain('quarantined: by a stranger');
   expect(stdout).not.toContain('not the pinned one');
   expect(stdout).toMatch(/^receptions .*; and 1 pairing test$/m);

@@ -1,6 +1,6 @@
 /** A PACS that answers storage commitment too late, or not for now, or turns us away. */
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -15,11 +15,14 @@ import type { FailedReference } from '../../src/domain/commitment.js';
 import type { Pacs } from '../../src/domain/peer.js';
 import { isReceptionEnded, type Reception, receptionState } from '../../src/domain/reception.js';
 import { acceptCommitmentReport } from '../../src/inbound/commitment-report.js';
+import { dismissReception } from '../../src/inbound/dismiss.js';
 import { retryReception } from '../../src/inbound/retry.js';
+import { sweepReceptions } from '../../src/inbound/sweep.js';
 import { listen, SILENT } from '../support/commitment.js';
 import { makeSites, type SiteProcess, type TestSite, type TestSites } from '../support/site-parts.js';
 
 const TIMEOUT_MS = 300_000;
+const KEEP_MS = 3_600_000;
 const TAKEN = { status: 0 };
 const NO_SUCH_INSTANCE = 0x0112;
 /** Source 0, PS3.8 §9.3.8. */
@@ -178,6 +181,59 @@ describe('a report that comes when the receipt has gone out', () => {
     expect(isReceptionEnded(done)).toBe(true);
     expect(await receiptOf(done)).toBe(receipt);
     expect(done.steps.filter(({ event }) => event === 'confirmed')).toHaveLength(1);
+  });
+
+  const BY = 'dashboard, 10.1.2.3';
+  const refusedLate = async () => {
+    const { at, receipt } = await silentUntilConfirmed();
+    await report(at, 1);
+    return { at, receipt, ...(await reception()) };
+  };
+  const opened = (id: Reception['id']) => readdir(site.context.layout.openedOf(id));
+
+  it('that it has not all of it needs nobody when a person has dealt with it; who and when is told, and all is kept', async () => {
+    const { at, receipt, id, pacs } = await refusedLate();
+    const files = await opened(id);
+    for (const _twice of [1, 2]) await dismissReception(at.inbound, id, BY);
+    const dismissed = await reception();
+    expect(receptionState(dismissed)).toBe('dismissed');
+    expect(isReceptionEnded(dismissed)).toBe(true);
+    expect(dismissed.steps.filter(({ event }) => event === 'dismissed')).toEqual([
+      { event: 'dismissed', atMs: site.time.ms, by: BY },
+    ]);
+    expect(site.logged.filter(({ event }) => event === 'reception.dismissed')).toEqual([
+      { event: 'reception.dismissed', reception: id, by: BY },
+    ]);
+    expect([dismissed.pacs, await opened(id), await receiptOf(dismissed)]).toEqual([pacs, files, receipt]);
+    expect(at.jobs).toEqual([]);
+  });
+
+  it('and was dismissed, can be sent again as long as it is kept, which is as long as what was delivered', async () => {
+    const { at, id } = await refusedLate();
+    site.time.ms += KEEP_MS;
+    await dismissReception(at.inbound, id, BY);
+    site.time.ms += KEEP_MS - 1;
+    expect(await sweepReceptions(at.inbound, KEEP_MS)).toBe(0);
+    await retryReception(at.inbound, id);
+    await at.work();
+    expect(stored).toHaveLength(3);
+    await report(at, 1, request(1));
+    // What it refuses from then on is news.
+    expect(receptionState(await again(at))).toBe('refused');
+    await dismissReception(at.inbound, id, BY);
+    site.time.ms += KEEP_MS;
+    expect(await sweepReceptions(at.inbound, KEEP_MS)).toBe(1);
+    await expect(retryReception(at.inbound, id)).rejects.toMatchObject({
+      code: 'STATE_INVALID',
+      message: expect.stringContaining('no longer here'),
+    });
+  });
+
+  it('that it has all of it leaves nothing to dismiss', async () => {
+    const { at } = await silentUntilConfirmed();
+    await report(at, 0);
+    const { id } = await reception();
+    await expect(dismissReception(at.inbound, id, BY)).rejects.toMatchObject({ code: 'STATE_INVALID' });
   });
 
   it('twice, and the second one says that more failed: that is told', async () => {

@@ -8,6 +8,7 @@ import type { DicomTlsOptions } from '../../src/dimse/dicom-tls.js';
 import { readTlsMaterial } from '../../src/dimse/dicom-tls-material.js';
 import { listenForAssociations, type ScpListener } from '../../src/dimse/scp-listener.js';
 import { silentLog } from '../../src/observe/log.js';
+import { readRevocations } from '../../src/trust/revocations.js';
 import { makeAuthority } from '../support/certificate-authority.js';
 import type { TestCertificate } from '../support/certificates.js';
 import { runProcess } from '../support/processes.js';
@@ -87,6 +88,13 @@ const sClient = async (...args: string[]): Promise<string> => {
   return output;
 };
 
+/** The site's files, and revocation lists beside them. */
+const lookingAt = async (lists: string): Promise<DicomTlsOptions['files']> => {
+  const crlFile = site.file('crl');
+  await writeFile(crlFile, lists);
+  return { ...site.files, crlFile, revocations: () => readRevocations(crlFile) };
+};
+
 beforeEach(async () => {
   site = await makeTlsSite();
   reasons = [];
@@ -126,6 +134,44 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
     expect(reasons[0]).toMatch(/has expired at 20/);
     expect(reasons[1]).toMatch(/is not valid before 20/);
     expect(reasons[2]).toMatch(/extended key usage/);
+  });
+
+  it('keeps out a certificate from the moment on at which its CA has revoked it', async () => {
+    const [kept, lost] = [await site.authority.issue(), await site.authority.issue()];
+    await listen({ files: await lookingAt((await site.authority.revoke([])).pem) });
+    expect(await call(lost)).toBe(WELCOME);
+    await writeFile(site.file('crl'), (await site.authority.revoke([lost])).der);
+    await until(() => site.logged.filter(({ event }) => event === 'dicom_tls.loaded').length === 2);
+    expect(await call(lost)).toBe('');
+    await until(() => reasons.length > 0);
+    expect(reasons[0]).toMatch(new RegExp(`^its certificate ${lost.fingerprint} .*revoked`));
+    expect(await call(kept)).toBe(WELCOME);
+  });
+
+  it('keeps out what a CA vouches for without a list, or with one that is worth nothing any more', async () => {
+    const other = await makeAuthority();
+    const pinned = await other.issue();
+    await listen({ files: await lookingAt((await other.revoke([])).pem), pins: [pinned.fingerprint] });
+    expect(await call(await site.authority.issue())).toBe('');
+    await until(() => reasons.length === 1);
+    expect(reasons[0]).toContain('holds no revocation list of its CA');
+    const { pem } = await site.authority.revoke([], [-2, -1]);
+    await writeFile(site.file('crl'), `${pem}\n${(await other.revoke([pinned])).pem}`);
+    await until(() => site.logged.some(({ event }) => event === 'dicom_tls.crl_expired'));
+    expect(await call(await site.authority.issue())).toBe('');
+    await until(() => reasons.length === 2);
+    expect(reasons[1]).toContain('the revocation list of its CA in dimse.tls.crlFile has expired');
+    // A pin is the word of an operator, whatever others say.
+    expect(await call(pinned)).toBe(WELCOME);
+  });
+
+  it('goes on with the lists that it has where the new ones cannot be read', async () => {
+    const lost = await site.authority.issue();
+    await listen({ files: await lookingAt((await site.authority.revoke([lost])).pem) });
+    await writeFile(site.file('crl'), '<html>404</html>');
+    await until(() => site.logged.some(({ event }) => event === 'dicom_tls.unusable'));
+    expect(await call(lost)).toBe('');
+    expect(await call(await site.authority.issue())).toBe(WELCOME);
   });
 
   it('keeps out a pinned certificate that has expired', async () => {

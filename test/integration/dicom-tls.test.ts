@@ -133,6 +133,41 @@ describeWith('dcmtk', 'a modality that sends with TLS', () => {
     expect(opened.at(-1)?.tls).toBeUndefined();
   });
 
+  it('calls in its own name alone, where that is tied to its certificate', async () => {
+    const ct = await identity('ct', { host: 'ct1.example' });
+    const mr = await identity('mr', { host: 'mr1.example' });
+    const pinned = await site.authority.issue({ key: 'rsa', host: 'us1.example' });
+    await site.install('us', pinned);
+    const us = ['+tls', site.file('us.key'), site.file('us.pem'), '+cf', site.file('ca.pem')];
+    const scp = await start({
+      port: 0,
+      policy: {
+        calledAes: ['DRAWBRIDGE'],
+        callers: [
+          { aeTitle: 'CT1', certificates: ['ct1.example'] },
+          { aeTitle: 'US1', certificates: [pinned.fingerprint] },
+        ],
+        anyCaller: false,
+        privateSopClasses: [],
+      },
+    });
+    const call = async (aeTitle: string, args: readonly string[], port = scp.tlsPort ?? 0) =>
+      (await echoscu({ port, args: [...args, '-aet', aeTitle] })).code;
+    expect(await call('CT1', ct)).toBe(0);
+    expect(await call('US1', us)).toBe(0);
+    expect(opened.map(({ callingAe, certificate }) => [callingAe, certificate?.length])).toEqual([
+      ['CT1', 64],
+      ['US1', 64],
+    ]);
+    expect(opened[1]?.certificate).toBe(pinned.fingerprint);
+    expect(await call('CT1', mr)).not.toBe(0);
+    expect(await call('US1', ct)).not.toBe(0);
+    expect(await call('CT1', [], scp.port)).not.toBe(0);
+    expect(refused.map(({ code }) => code)).toEqual(Array(3).fill('CALLING_AE_UNPROVED'));
+    expect(refused[0]?.reason).toMatch(/may not call with the certificate [0-9a-f]{64}/);
+    expect(refused[2]?.reason).toContain('with TLS and a certificate of its own alone');
+  });
+
   it('stores a study, also while certificates are replaced, and needs the new one the next time', async () => {
     const scp = await start();
     const study = await makeFiles();

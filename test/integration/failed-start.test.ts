@@ -10,7 +10,7 @@ import { freePort } from '../support/ports.js';
 import { runProcess } from '../support/processes.js';
 import { describeWith } from '../support/tools.js';
 
-const LAUNCHER = fileURLToPath(new URL('../../dist/src/cli/launch.js', import.meta.url));
+const COMMAND = fileURLToPath(new URL('../../scripts/drawbridge.mjs', import.meta.url));
 
 let folder: string;
 let other: Server;
@@ -43,7 +43,7 @@ const up = async (ports: { readonly dimse?: number; readonly dashboard?: number 
   await writeFile(join(folder, 'drawbridge.yaml'), JSON.stringify(config));
   return runProcess({
     command: process.execPath,
-    args: [LAUNCHER, 'up', '--config', join(folder, 'drawbridge.yaml')],
+    args: [COMMAND, 'up', '--config', join(folder, 'drawbridge.yaml')],
   });
 };
 

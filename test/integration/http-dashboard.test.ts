@@ -76,6 +76,7 @@ describe('the dashboard', () => {
     ['POST', '/api/studies/4f2a/complete'],
     ['POST', '/api/deliveries/0f8b7c1e-5d0a-4c1b-9e55-6f0e6c7a9b01/retry'],
     ['POST', '/api/receptions/0f8b7c1e-5d0a-4c1b-9e55-6f0e6c7a9b01/retry'],
+    ['POST', '/api/receptions/0f8b7c1e-5d0a-4c1b-9e55-6f0e6c7a9b01/dismiss'],
     ['PUT', '/queues/api/queues/ship/retry/failed'],
   ] as const;
 
@@ -153,6 +154,26 @@ describe('the dashboard', () => {
     const again = await retry({ authorization: `Bearer ${TOKEN}` });
     expect(again.status).toBe(409);
     expect(json(again)['detail']).toBe('a delivery that is accepted needs no retry');
+  });
+
+  it('who dismisses a refusal stands in its record: how it was proved, and from where', async () => {
+    const refused = () =>
+      fakeReception({
+        progress: 'confirmed',
+        pacs: { main: { state: 'refused', storedCount: 0, refusedCount: 1 } },
+      });
+    const [one, other] = [refused(), refused()];
+    operations.records.receptions = [one, other];
+    const dismiss = (id: string, headers: Record<string, string>) =>
+      call(`/api/receptions/${id}/dismiss`, { method: 'POST', headers });
+    const cookie = await session();
+    expect((await dismiss(one.id, { cookie })).status).toBe(403);
+    expect(json(await dismiss(one.id, { cookie, ...SAME_ORIGIN }))).toEqual({ id: one.id });
+    expect(json(await dismiss(other.id, { authorization: `Bearer ${TOKEN}` }))).toEqual({ id: other.id });
+    expect(operations.records.receptions.map(({ dismissed }) => dismissed?.by)).toEqual([
+      'dashboard, 127.0.0.1',
+      'token, 127.0.0.1',
+    ]);
   });
 
   it('no page may hold scripts or styles of its own, ask another site, or stand in a frame', async () => {

@@ -3,6 +3,7 @@ import { type Browser, chromium, type Locator, type Page } from 'playwright-core
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { advanceDelivery } from '../../src/domain/delivery.js';
 import { parseEnvelopeId } from '../../src/domain/envelope-id.js';
+import { CODES } from '../../src/errors/codes.js';
 import { hashPassword } from '../../src/http/auth.js';
 import { createDashboardApp } from '../../src/http/dashboard-app.js';
 import { type HttpListener, listenPlain } from '../../src/http/server.js';
@@ -405,6 +406,65 @@ describeWith('chromium', 'the page', () => {
     await page.goto(`${address()}/#/receptions/${receipt.id}`);
     await page.getByRole('heading', { name: 'Receipt from site-c', exact: true }).waitFor();
     expect(await seen(story)).toMatch(new RegExp(`Receipt for\\s+${receiptFor}`));
+    expect(complaints).toEqual([]);
+  });
+
+  it('a caller that is refused is shown with the line that lets it in, unless its title is tied to certificates', async () => {
+    const caller = {
+      callingAe: 'CT1',
+      calledAe: 'DRAWBRIDGE',
+      remoteAddress: '10.1.2.3',
+      count: 1,
+      atMs: Date.now(),
+    };
+    const line = '{ aeTitle: CT1, hosts: [10.1.2.3] }';
+    operations.records.refusals = [{ ...caller, code: 'CALLING_AE_UNKNOWN', advice: '' }];
+    await logIn();
+    const item = page.locator('#attention .item');
+    await item.waitFor();
+    expect(await seen(item)).toContain(line);
+    const { advice } = CODES.CALLING_AE_UNPROVED;
+    operations.records.refusals = [
+      { ...caller, code: 'CALLING_AE_UNPROVED', reason: 'its AE title may not call with it', advice },
+    ];
+    await page.reload();
+    await item.getByText(advice).waitFor();
+    expect(await seen(item)).toContain('may not call with it');
+    expect(await seen(item)).not.toContain(line);
+    expect(complaints).toEqual([]);
+  });
+
+  it('what a PACS refused late can be dismissed, once a person has said that it was dealt with', async () => {
+    const message = 'main does not commit to 1 instance; it says so after the delivery had ended';
+    const lastError = { code: 'COMMITMENT_FAILED', message, stage: 'deliver', atMs: 1, attempt: 0 } as const;
+    const main = { state: 'refused', storedCount: 1, refusedCount: 1, lastError } as const;
+    const late = fakeReception({ progress: 'confirmed', instanceCount: 2, pacs: { main } });
+    operations.records.receptions = [late];
+    await logIn();
+    const item = page.locator('#attention .item');
+    await item.waitFor();
+    expect(await seen(item)).toContain('main refused a study from site-c');
+    const dismiss = page.getByRole('button', { name: 'Dismiss the refusal of what came from site-c' });
+    await dismiss.click();
+    // Enter changes nothing: the question stands on Cancel.
+    await page.getByRole('heading', { name: 'Has it been dealt with?' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog.confirm', { state: 'detached' });
+    expect(operations.records.receptions[0]?.dismissed).toBeUndefined();
+    await dismiss.click();
+    await page.getByRole('button', { name: 'Dismiss it' }).click();
+    await page.getByText('What came from site-c needs no attention any more.').waitFor();
+    await page.getByText('Nothing waits for you', { exact: true }).waitFor();
+    expect(await item.count()).toBe(0);
+    expect(await seen(page.locator('#receptions li .row'))).toContain('dismissed');
+
+    await page.goto(`${address()}/#/receptions/${late.id}`);
+    const story = page.locator('#story');
+    await story.getByText('It needs no attention any more.').waitFor();
+    expect(await seen(story)).toContain('Dismissed: dealt with by a person (dashboard, 127.0.0.1)');
+    await story.getByRole('button', { name: 'Retry this one' }).click();
+    await page.getByText('It is tried again.').waitFor();
+    expect(operations.records.receptions[0]?.dismissed).toBeUndefined();
     expect(complaints).toEqual([]);
   });
 

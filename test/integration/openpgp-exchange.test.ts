@@ -7,8 +7,9 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type EnvelopeId, parseEnvelopeId } from '../../src/domain/envelope-id.js';
 import type { Peer } from '../../src/domain/peer.js';
 import type { Gnupg } from '../../src/openpgp/home.js';
-import { createOpenpgp } from '../../src/openpgp/openpgp.js';
+import { createOpenpgp, type Openpgp } from '../../src/openpgp/openpgp.js';
 import { exportPublicKey, makeOwnKey } from '../../src/openpgp/own-key.js';
+import { wipeScratch } from '../../src/spool/scratch.js';
 import type { PeerBook } from '../../src/trust/peer-book.js';
 import { makeSites, type SiteProcess, type TestSite, type TestSites } from '../support/site-parts.js';
 import { takeStudyIn } from '../support/site-studies.js';
@@ -51,6 +52,7 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
     other: TestSite,
     theirs: OwnKey,
     changes: Partial<Peer> = {},
+    decrypted: () => Promise<void> = async () => undefined,
   ) {
     const { context } = site;
     const peer = context.peers.get(other.id);
@@ -64,11 +66,14 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
       openpgpFingerprints: [theirs.fingerprint],
       openpgpKeyFile: theirs.publicKeyFile,
     };
-    const openpgp = { command: own.gnupg.command };
-    return site.process({
-      peers,
-      openpgp: createOpenpgp({ openpgp, peers: [withKey] }, context.layout.keys),
-    });
+    const gnupg = { command: own.gnupg.command };
+    const openpgp = createOpenpgp({ openpgp: gnupg, peers: [withKey] }, context.layout.keys);
+    const decrypt: Openpgp['decrypt'] = async (request) => {
+      const result = await openpgp.decrypt(request);
+      await decrypted();
+      return result;
+    };
+    return site.process({ peers, openpgp: { ...openpgp, decrypt } });
   }
 
   const processA = (changes?: Partial<Peer>): SiteProcess => processOf(siteA, keys.a, siteB, keys.b, changes);
@@ -139,6 +144,27 @@ describeWith('gnupg', 'sites with OpenPGP', () => {
     ]).toEqual([[], [], []]);
     expect(sites.pacs.stored.size).toBe(0);
   });
+
+  it.each([
+    ['fetch', 1],
+    ['open', 2],
+  ] as const)(
+    'a message comes again at %s when a starting gateway wipes what was decrypted',
+    async (stage, nth) => {
+      const id = await processA().send('site-b');
+      let count = 0;
+      const surviving = processOf(siteB, keys.b, siteA, keys.a, {}, async () => {
+        count += 1;
+        if (count === nth) await wipeScratch(siteB.context.layout, 0, Date.now());
+      });
+      await surviving.poll();
+      expect(surviving.postponed).toMatchObject([{ stage, code: 'SPOOL_WRITE_FAILED' }]);
+      for (const job of surviving.postponed) surviving.jobs.push(job);
+      await surviving.work();
+      expect(await received(id)).toMatchObject({ progress: 'confirmed' });
+      expect(await readdir(siteB.context.layout.scratch)).toEqual([]);
+    },
+  );
 
   it('what lies in the inbox is the message, and nothing of a patient beside it', async () => {
     const id = await processA().send('site-b');

@@ -7,7 +7,7 @@ import { openEnvelopeFolder } from '../../src/jmix/envelope-folder.js';
 import { type CompletionParts, completeStudy } from '../../src/outbound/complete-study.js';
 import { recoverFreezes } from '../../src/outbound/recover.js';
 import { createSealedAhead, type SealedAhead } from '../../src/outbound/seal-ahead.js';
-import { wipeScratch } from '../../src/spool/envelope-store.js';
+import { wipeScratch } from '../../src/spool/scratch.js';
 import { readSealedFolder } from '../../src/spool/sealed-folder.js';
 import { peerOf } from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { makeStudy } from '../../samples/make-studies.mjs';
 import { parseFileMeta } from '../../src/dicom/part10.js';
-import { createTranscoder } from '../../src/dicom/transcoder.js';
+import { createTranscoder, type Transcoder } from '../../src/dicom/transcoder.js';
 import type { OutgoingInstance, StoreOutcome } from '../../src/dimse/store-scu.js';
 import { storeInstances } from '../../src/dimse/store-scu.js';
 import { parseAeTitle } from '../../src/domain/ae-title.js';
@@ -16,6 +16,7 @@ import { createLog } from '../../src/observe/log.js';
 import { createSpool } from '../../src/spool/envelope-store.js';
 import { hashFrom, readBytesFrom } from '../../src/spool/instance-file.js';
 import { createLayout, type Layout } from '../../src/spool/layout.js';
+import { wipeScratch } from '../../src/spool/scratch.js';
 import { freePort } from '../support/ports.js';
 import { type RunningProcess, runProcess, startProcess } from '../support/processes.js';
 import { describeWith } from '../support/tools.js';
@@ -70,9 +71,23 @@ async function opened(path: string) {
   };
 }
 
-async function send(paths: readonly string[], port: number, options: { entry?: URL; stallMs?: number } = {}) {
+interface SendOptions {
+  readonly entry?: URL;
+  readonly stallMs?: number;
+  /** Happens when an instance has been written by the decoder, and when it is ready to be sent. */
+  readonly decoded?: () => Promise<void>;
+  readonly converted?: () => Promise<void>;
+}
+
+async function send(paths: readonly string[], port: number, options: SendOptions = {}) {
   const instances = await Promise.all(paths.map(opened));
-  const transcoder = createTranscoder({ entry: ENTRY, ...options });
+  const decoder = createTranscoder({ entry: ENTRY, ...options });
+  const transcoder: Transcoder = {
+    async transcode(job, signal) {
+      await decoder.transcode(job, signal);
+      await options.decoded?.();
+    },
+  };
   const converter = openConverter(
     { layout, transcoder },
     ID,
@@ -91,7 +106,11 @@ async function send(paths: readonly string[], port: number, options: { entry?: U
     pacs: { aeTitle: parseAeTitle('PACS'), host: '127.0.0.1', port },
     callingAe: parseAeTitle('DRAWBRIDGE'),
     instances: outgoing,
-    convert: converter.convert,
+    async convert(...args) {
+      const instance = await converter.convert(...args);
+      await options.converted?.();
+      return instance;
+    },
     onOutcome: (outcome) => void outcomes.push(outcome),
   });
   const told = outcomes.map((outcome) => converter.outcomeOf(outcome));
@@ -194,4 +213,18 @@ describeWith('dcmtk', 'a compressed study for a PACS that takes no compressed on
     const { outcomes } = await send(paths, await startPacs('+xi'), options);
     expect(outcomes.map(({ error }) => error?.code)).toEqual(['TRANSCODE_FAILED', 'TRANSCODE_FAILED']);
   });
+
+  it.each(['decoded', 'converted'])(
+    'is sent again when a starting gateway wipes what was just %s',
+    async (at) => {
+      const paths = await compressedStudy(2);
+      const port = await startPacs('+xi');
+      const { outcomes } = await send(paths, port, { [at]: () => wipeScratch(layout, 0, Date.now()) });
+      expect(outcomes.map(({ result, error }) => [result, error?.kind])).toEqual([
+        ['unanswered', 'ambiguous'],
+        ['unanswered', 'ambiguous'],
+      ]);
+      expect((await send(paths, port)).outcomes.map(({ result }) => result)).toEqual(['stored', 'stored']);
+    },
+  );
 });

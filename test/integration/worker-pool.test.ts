@@ -29,7 +29,7 @@ const makePool = async (): Promise<WorkerPool> => {
     module,
     `import { writeFileSync } from 'node:fs'; ${note}; setInterval(() => undefined, 1000);`,
   );
-  return createWorkerPool(1, pathToFileURL(module), '', silentLog);
+  return createWorkerPool(1, pathToFileURL(module), {}, silentLog);
 };
 
 const started = async () =>

@@ -9,12 +9,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureSite } from '../../src/compose/first-run.js';
 import type { DeliveryView, ReceptionView, StudyView } from '../../src/http/ports.js';
+import { isAlive } from '../../src/queue/redis/process-identity.js';
 import { createLayout } from '../../src/spool/layout.js';
 import { ownCard, type PeerCard } from '../../src/trust/peer-card.js';
 import { readSiteKeys } from '../../src/trust/site-keys.js';
 import { nodeOptions } from './node-options.js';
 import { freePort } from './ports.js';
 import { type RunningProcess, startProcess } from './processes.js';
+import { until } from './until.js';
 
 /** In dist/; where this file was compiled itself, as for the benchmarks, beside it. */
 const LAUNCHER = ['../../dist/src/cli/launch.js', '../../src/cli/launch.js']
@@ -32,6 +34,8 @@ export interface TestBridge {
   start(): Promise<void>;
   /** SIGKILL to the bridge; its workers and its Redis go with it, as far as they notice. */
   kill(): Promise<void>;
+  /** The same, but for its workers: they may still be at their steps when this returns. */
+  killAlone(): Promise<void>;
   /** SIGTERM, and waits for the end. */
   stop(): Promise<void>;
   get<T>(path: string): Promise<T>;
@@ -112,6 +116,14 @@ export async function makeBridge(id: string): Promise<TestBridge> {
       running?.kill('SIGKILL');
       await running?.ended;
       running = undefined;
+    },
+    async killAlone() {
+      const killed = running;
+      if (killed === undefined) return;
+      said += killed.output();
+      running = undefined;
+      killed.kill('SIGKILL');
+      await until(() => !isAlive(killed.pid), { what: 'the bridge is gone' });
     },
     stop,
     get: (path) => call('GET', path),

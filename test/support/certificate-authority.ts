@@ -9,8 +9,9 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
-  type X509Certificate,
+  X509Certificate,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509';
 import { plainFingerprint } from '../../src/domain/fingerprint.js';
 import type { TestCertificate } from './certificates.js';
@@ -41,6 +42,14 @@ export interface TestAuthority {
   /** PEM */
   readonly certificate: string;
   issue(request?: CertificateRequest): Promise<TestCertificate>;
+  /**
+   * Its revocation list.
+   * @param validDays from now; default -1 to 2
+   */
+  revoke(
+    revoked: readonly TestCertificate[],
+    validDays?: readonly [from: number, to: number],
+  ): Promise<{ readonly pem: string; readonly der: Buffer }>;
 }
 
 /** Each has a name of its own, as CAs of different hospitals have. */
@@ -53,7 +62,7 @@ export async function makeAuthority(): Promise<TestAuthority> {
     signingAlgorithm: ALGORITHMS.ec,
     extensions: [
       new BasicConstraintsExtension(true, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
     ],
   });
   return {
@@ -76,6 +85,22 @@ export async function makeAuthority(): Promise<TestAuthority> {
         ],
       });
       return asPem(certificate, own.privateKey);
+    },
+    async revoke(revoked, validDays = [-1, 2]) {
+      const { notBefore, notAfter } = validity(validDays);
+      const list = await X509CrlGenerator.create({
+        issuer: root.subjectName,
+        thisUpdate: notBefore,
+        nextUpdate: notAfter,
+        entries: revoked.map(({ certificate }) => ({
+          serialNumber: new X509Certificate(certificate).serialNumber,
+          revocationDate: notBefore,
+        })),
+        signingKey: keys.privateKey,
+        signingAlgorithm: ALGORITHMS.ec,
+      });
+      const pem = list.toString('pem').replaceAll(' CRL-', ' X509 CRL-');
+      return { pem, der: Buffer.from(list.rawData) };
     },
   };
 }

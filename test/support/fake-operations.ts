@@ -142,7 +142,7 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
           receptions: count(
             [
               ...(['received', 'opened', 'verified', 'delivered', 'confirmed'] as const),
-              ...(['quarantined', 'refused', 'parked'] as const),
+              ...(['quarantined', 'refused', 'dismissed', 'parked'] as const),
             ],
             records.receptions.map(receptionState),
           ),
@@ -196,6 +196,16 @@ export function createFakeOperations(peerNames: Readonly<Record<string, string>>
     async retryReception(id) {
       const retried = advanceReception(found(records.receptions, id), { type: 'retried' }, Date.now());
       records.receptions = records.receptions.map((other) => (other.id === id ? retried : other));
+      changed();
+      return { id };
+    },
+    async dismissReception(id, by) {
+      const dismissed = advanceReception(
+        found(records.receptions, id),
+        { type: 'dismissed', by },
+        Date.now(),
+      );
+      records.receptions = records.receptions.map((other) => (other.id === id ? dismissed : other));
       changed();
       return { id };
     },

@@ -13,6 +13,7 @@ import { sha256Hex } from '../../src/jmix/digest.js';
 import { type CompletionParts, completeStudy } from '../../src/outbound/complete-study.js';
 import { createFeeding } from '../../src/outbound/feeding.js';
 import { createIntake } from '../../src/outbound/intake.js';
+import { promoteFolder } from '../../src/spool/envelope-store.js';
 import { studyKey } from '../../src/spool/layout.js';
 import { sealToFolder } from '../../src/spool/sealed-envelope.js';
 
@@ -99,7 +100,7 @@ export async function sealFile(
   const id = more.id ?? parseEnvelopeId(randomUUID());
   const peer = peers.get(peerId);
   if (peer?.encryptionKey === undefined) throw new Error(`nothing can be sealed to ${peerId}`);
-  const { manifest, payloadSizeBytes } = await sealToFolder(layout, {
+  const request = {
     id,
     createdAtMs: clock.now(),
     sender: settings.site,
@@ -118,7 +119,11 @@ export async function sealFile(
       },
     ],
     signingKey: keys.signing.privateKey,
-  });
+  };
+  // Tests may want another one under an id that there is.
+  const { manifest, payloadSizeBytes } = await sealToFolder(layout, request, (from, to) =>
+    promoteFolder(layout, from, to),
+  );
   await deliveries.create({
     id,
     revision: 1,

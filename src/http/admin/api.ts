@@ -1,8 +1,9 @@
 /** The JSON API of a site's dashboard: what there is, and what an operator or a script can do about it. */
-import { Router } from 'express';
+import { type Response, Router } from 'express';
 import { parseEnvelopeId } from '../../domain/envelope-id.js';
 import type { PairingDesk } from '../pairing-ports.js';
 import type { Operations } from '../ports.js';
+import type { OperatorLocals } from './guard.js';
 import { listFilter } from './list-filter.js';
 import { pairingApi } from './pairing-api.js';
 import { studyAdditions } from './study-additions.js';
@@ -45,6 +46,10 @@ export function apiRoutes(operations: Operations, pairing?: PairingDesk): Router
   });
   router.post('/receptions/:id/retry', async (request, response) => {
     response.json(await operations.retryReception(parseEnvelopeId(request.params.id)));
+  });
+  router.post('/receptions/:id/dismiss', async (request, response: Response<unknown, OperatorLocals>) => {
+    const id = parseEnvelopeId(request.params.id);
+    response.json(await operations.dismissReception(id, response.locals.operator));
   });
   if (pairing !== undefined) router.use(pairingApi(pairing));
   return router;

@@ -12,6 +12,12 @@ export interface AdminSecrets {
   readonly apiToken: string;
 }
 
+/** What the handlers behind the guard know of who asks. */
+export type OperatorLocals = {
+  /** The proof, and where it came from: there is one password, and one token. For records and logs. */
+  operator: string;
+};
+
 /** Browsers are led to the login; everybody else gets 401, and a forged request NOT_AUTHORISED. */
 export function guard(auth: AdminSecrets, log: Log): RequestHandler {
   return (request, response, next) => {
@@ -29,6 +35,8 @@ export function guard(auth: AdminSecrets, log: Log): RequestHandler {
     if (changes && proof === 'cookie' && !isSameOrigin(request)) {
       throw new GatewayError('NOT_AUTHORISED', 'this request does not come from the dashboard');
     }
+    const through = proof === 'cookie' ? 'dashboard' : 'token';
+    response.locals['operator'] = `${through}, ${request.socket.remoteAddress ?? 'no address'}`;
     next();
   };
 }

@@ -5,6 +5,7 @@ import { exchangeFailures, exchangeTroubles } from './exchanges.js';
 import { plural } from './format.js';
 import { actionButton, copyable } from './parts.js';
 import { peerItems } from './peers.js';
+import { dismissButton } from './receptions.js';
 
 const RECENT_MS = 3_600_000;
 
@@ -156,6 +157,7 @@ function receptionItem(record, busy) {
         done: `What came from ${record.senderName} is tried again.`,
         busy,
       }),
+      record.state === 'refused' ? dismissButton(record, busy) : '',
     ],
   });
 }

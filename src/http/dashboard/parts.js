@@ -13,6 +13,7 @@ export const TONES = {
   refused: 'bad',
   quarantined: 'bad',
   held: 'warn',
+  dismissed: 'faint',
 };
 
 export function chip(text, tone = TONES[text] ?? '') {

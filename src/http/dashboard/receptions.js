@@ -1,10 +1,21 @@
 /** What this bridge receives: one line for each envelope, with what each PACS has of it. */
 import { el } from './dom.js';
 import { age, bytes, plural, sentence } from './format.js';
-import { chip, empty, lastError, more, road, roadHead, rows, storyButton, TONES } from './parts.js';
+import {
+  actionButton,
+  chip,
+  empty,
+  lastError,
+  more,
+  road,
+  roadHead,
+  rows,
+  storyButton,
+  TONES,
+} from './parts.js';
 
 export const RECEPTION_STEPS = ['received', 'opened', 'verified', 'delivered', 'confirmed'];
-const STOPPED = new Set(['parked', 'refused', 'quarantined']);
+const STOPPED = new Set(['parked', 'refused', 'dismissed', 'quarantined']);
 
 export function receptions(list, { limit, exchanges }) {
   if (list.length === 0) {
@@ -76,6 +87,24 @@ export function receptionRoad(record) {
 /** What is verified here is not at its PACS yet, as a verified delivery is: no green for it. */
 export function receptionChip(state) {
   return chip(state, state === 'verified' ? '' : TONES[state]);
+}
+
+/** For what a PACS refused, and a person has dealt with. */
+export function dismissButton({ id, senderName }, busy) {
+  return actionButton({
+    text: 'Dismiss',
+    label: `Dismiss the refusal of what came from ${senderName}`,
+    path: `/api/receptions/${id}/dismiss`,
+    done: `What came from ${senderName} needs no attention any more.`,
+    busy,
+    kind: 'secondary',
+    question: {
+      ask: 'Has it been dealt with?',
+      because:
+        'Say so when the PACS has the instances after all, or needs them no more. Nothing is sent again; they are kept here as long as what was delivered, and Retry stays in the story until then.',
+      yes: 'Dismiss it',
+    },
+  });
 }
 
 const PROGRESS = {

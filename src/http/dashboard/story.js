@@ -3,7 +3,14 @@ import { DELIVERY_STEPS, deliveryRoad, whyDelivery } from './deliveries.js';
 import { el } from './dom.js';
 import { bytes, clockTime, plural, span } from './format.js';
 import { actionButton, chip, copyable, icon, lastError, roadHead } from './parts.js';
-import { COMMITMENTS, pacsOutcome, RECEPTION_STEPS, receptionChip, receptionRoad } from './receptions.js';
+import {
+  COMMITMENTS,
+  dismissButton,
+  pacsOutcome,
+  RECEPTION_STEPS,
+  receptionChip,
+  receptionRoad,
+} from './receptions.js';
 import { priorityChip, sendingBar, waitsForWindow } from './sending.js';
 
 /** @returns the content of the panel for a delivery */
@@ -19,9 +26,7 @@ export function deliveryStory(record, busy) {
       : troubleOf(
           record,
           reason,
-          `/api/deliveries/${record.id}/retry`,
-          busy,
-          record.replacedBy === undefined,
+          record.replacedBy === undefined ? [retryButton(`/api/deliveries/${record.id}/retry`, busy)] : [],
         ),
     facts: [
       [
@@ -62,7 +67,11 @@ function deliveryNow(record, reason) {
 export function receptionStory(record, busy) {
   const isReceipt = record.receiptFor !== undefined;
   const outcomes = Object.entries(record.pacs);
-  const canRetry = ['parked', 'refused', 'quarantined'].includes(record.state);
+  const retry = `/api/receptions/${record.id}/retry`;
+  const actions = ['parked', 'refused', 'quarantined'].includes(record.state)
+    ? [retryButton(retry, busy)]
+    : [];
+  if (record.state === 'refused') actions.push(dismissButton(record, busy));
   const reason = record.quarantined ?? record.parked;
   return panel({
     title: isReceipt ? `Receipt from ${record.senderName}` : `From ${record.senderName}`,
@@ -73,7 +82,15 @@ export function receptionStory(record, busy) {
       { class: 'outcomes' },
       ...outcomes.map((outcome) => pacsOutcome(outcome, record.instanceCount)),
     ),
-    trouble: troubleOf(record, reason, `/api/receptions/${record.id}/retry`, busy, canRetry),
+    trouble:
+      record.state === 'dismissed'
+        ? el(
+            'div',
+            { class: 'notice' },
+            el('p', {}, 'It needs no attention any more.'),
+            retryButton(retry, busy),
+          )
+        : troubleOf(record, reason, actions),
     facts: [
       ['Receipt for', linkTo(record.receiptFor)],
       [
@@ -127,11 +144,11 @@ function panel({ title, state, road, now, trouble, facts, steps, words }) {
     el(
       'ol',
       { class: 'story' },
-      ...steps.map(({ event, atMs, pacs, commitment }, at) =>
+      ...steps.map(({ event, atMs, pacs, commitment, by }, at) =>
         el(
           'li',
           { class: STEP_TONES[event] ?? '' },
-          el('span', { class: 'story-text' }, words(event, pacs, commitment)),
+          el('span', { class: 'story-text' }, words(event, pacs, commitment, by)),
           el(
             'span',
             { class: 'story-time' },
@@ -152,19 +169,22 @@ function panel({ title, state, road, now, trouble, facts, steps, words }) {
   ];
 }
 
-function troubleOf(record, reason, path, busy, canRetry) {
+function retryButton(path, busy) {
+  return actionButton({ text: 'Retry', label: 'Retry this one', path, done: 'It is tried again.', busy });
+}
+
+/** @param actions what a person can do about it */
+function troubleOf(record, reason, actions) {
   if (reason === undefined && record.lastError === undefined && record.state !== 'refused') return '';
   const isStuck = reason !== undefined || record.state === 'refused';
   return el(
     'div',
-    { class: `notice ${isStuck && canRetry ? 'bad' : ''}` },
+    { class: `notice ${isStuck && actions.length > 0 ? 'bad' : ''}` },
     reason === undefined
       ? el('p', {}, lastError(record.lastError))
       : el('p', {}, el('code', {}, reason.code), ` ${reason.message}`),
     record.advice === '' || !isStuck ? '' : todo(record.advice),
-    isStuck && canRetry
-      ? actionButton({ text: 'Retry', label: 'Retry this one', path, done: 'It is tried again.', busy })
-      : '',
+    isStuck && actions.length > 0 ? el('div', { class: 'actions' }, ...actions) : '',
   );
 }
 
@@ -218,7 +238,8 @@ function receptionWords({ senderName, takenFrom }) {
     parked: 'Parked: waits for a person',
     retried: 'Tried again by a person',
   };
-  return (event, pacs, commitment) => {
+  return (event, pacs, commitment, by) => {
+    if (event === 'dismissed') return `Dismissed: dealt with by a person (${by})`;
     if (event === 'commitment') return `${pacs} ${COMMITMENTS[commitment]}`;
     return event === 'pacs' ? `${pacs} answered` : (words[event] ?? event);
   };

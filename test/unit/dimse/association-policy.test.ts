@@ -57,6 +57,65 @@ describe('a caller is', () => {
   });
 });
 
+describe('a caller that must show a certificate', () => {
+  const FINGERPRINT = 'a1'.repeat(32);
+  const bound: AssociationPolicy = {
+    ...policy,
+    callers: [{ aeTitle: 'CT1', hosts: ['10.1.0.0/16'], certificates: ['ct1.example', FINGERPRINT] }],
+  };
+  const call = (
+    certificate: { readonly fingerprint: string; readonly name: string } | undefined,
+    {
+      remoteAddress = '10.1.2.3',
+      ...more
+    }: Partial<AssociationPolicy> & { readonly remoteAddress?: string } = {},
+  ) =>
+    judgeCaller(
+      { ...bound, ...more },
+      {
+        callingAe: 'CT1',
+        calledAe: 'DRAWBRIDGE',
+        remoteAddress,
+        ...(certificate === undefined
+          ? {}
+          : {
+              certificate: {
+                fingerprint: certificate.fingerprint,
+                isFor: (name: string) => name === certificate.name,
+              },
+            }),
+      },
+      resolve,
+    );
+  const other = { fingerprint: 'b2'.repeat(32), name: 'mr1.example' };
+
+  it('is let in by its name, or by its fingerprint', async () => {
+    expect(await call({ ...other, name: 'ct1.example' })).toEqual({ standing: 'modality' });
+    expect(await call({ ...other, fingerprint: FINGERPRINT })).toEqual({ standing: 'modality' });
+  });
+
+  it('is refused with another one, without one, and from elsewhere', async () => {
+    const code = 'CALLING_AE_UNPROVED';
+    expect(await call(other)).toMatchObject({
+      rejection: { code },
+      message: expect.stringContaining(`the certificate ${other.fingerprint}`),
+    });
+    expect(await call(undefined)).toMatchObject({
+      rejection: { code },
+      message: expect.stringContaining('with TLS and a certificate'),
+    });
+    expect(await call({ ...other, name: 'ct1.example' }, { remoteAddress: '10.2.0.1' })).toMatchObject({
+      rejection: { code },
+      message: expect.stringContaining('from 10.2.0.1'),
+    });
+  });
+
+  it('is let in by another entry for its title', async () => {
+    const callers = [...bound.callers, { aeTitle: 'CT1', hosts: ['10.1.2.3'] }];
+    expect(await call(undefined, { callers })).toEqual({ standing: 'modality' });
+  });
+});
+
 describe('a presentation context gets', () => {
   const services = new Set([COMMITMENT]);
   const of = (

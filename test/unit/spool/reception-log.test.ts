@@ -7,12 +7,15 @@ import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { parseUid } from '../../../src/domain/uid.js';
 import type { GatewayError } from '../../../src/errors/gateway-error.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout } from '../../../src/spool/layout.js';
-import { recoverReceptionLog } from '../../../src/spool/log-recovery.js';
+import { readReceptionLog } from '../../../src/spool/log-recovery.js';
 import { createNewFile } from '../../../src/spool/new-file.js';
 import { openReceptionLog, type ReceptionLog } from '../../../src/spool/reception-log.js';
+import { SLABS } from '../../../src/spool/scribe.js';
+import type { Slab } from '../../../src/spool/slabs.js';
 import { createStagedFile, type StagedFile } from '../../../src/spool/staged-file.js';
 import { placeInLog } from '../../../src/spool/staging-place.js';
 import { until } from '../../support/until.js';
@@ -109,7 +112,12 @@ const crash = async (): Promise<Layout> => {
 
 const recover = async (after: Layout): Promise<readonly GatewayError[]> => {
   const told: GatewayError[] = [];
-  await recoverReceptionLog(after, (damage) => told.push(damage));
+  const recovery = readReceptionLog(after, (damage) => told.push(damage));
+  try {
+    await recovery.restore();
+  } finally {
+    recovery.close();
+  }
   return told;
 };
 
@@ -197,6 +205,28 @@ it('files are made by themselves when nothing comes any more', async () => {
   await until(async () => (await placed()).length === 1, { what: 'the file is made' });
 });
 
+it('files are made by themselves also when the disk takes longer than anyone waits for more', async () => {
+  const large = await stage(bytesOf(3 * MIB, 1));
+  const busy = Array.from({ length: 200 }, () => large.sha256());
+  await store('1.1', bytesOf(100, 1));
+  await until(async () => (await placed()).length === 1, { what: 'the file is made' });
+  await Promise.all(busy);
+  await large.discard();
+});
+
+it('whoever waits for files does not wait for those of all that comes meanwhile', async () => {
+  let isFeeding = true;
+  const feed = async (_: unknown, feeder: number) => {
+    for (let at = 0; isFeeding; at += 1) await store(`1.${feeder + 1}.${at}`, bytesOf(20_000, at));
+  };
+  const feeding = Array.from({ length: 16 }, feed);
+  await store('2.1', bytesOf(100, 1));
+  await log.settled();
+  expect(hashes.has('2.1')).toBe(true);
+  isFeeding = false;
+  await Promise.all(feeding);
+});
+
 it('a disk that takes no file keeps nothing from being committed; its reader is told, and gets it later', async () => {
   await withoutFiles();
   const expected = await store('1.1', bytesOf(100_000, 1));
@@ -208,6 +238,39 @@ it('a disk that takes no file keeps nothing from being committed; its reader is 
   await mkdir(layout.ready);
   await log.settled();
   expect((await readFile(pathOf('1.1'))).equals(expected)).toBe(true);
+});
+
+it('what is in the way of one study holds up no other, neither at once nor at the next start', async () => {
+  const other = 'b'.repeat(32);
+  await mkdir(layout.study(other));
+  await withoutFiles();
+  const isOrdered = false;
+  for (const name of ['1.8', '1.9']) {
+    const staged = await stage(bytesOf(100, 1));
+    const to = layout.instance(other, parseUid(name, 'SOPInstanceUID'));
+    expect(await staged.place(to, { descriptor: -1, isOrdered }, () => undefined)).toBe(true);
+  }
+  await store('1.1', bytesOf(100, 2));
+  const after = await crash();
+  for (const each of [layout, after]) {
+    await rm(each.study(other), { recursive: true });
+    await writeFile(each.study(other), 'in the way');
+  }
+  await mkdir(layout.ready);
+  const failure = { code: 'SPOOL_WRITE_FAILED', facts: { errno: 'ENOTDIR' } };
+  await log.settled(KEY);
+  await expect(log.settled(other)).rejects.toMatchObject(failure);
+  await expect(log.settled()).rejects.toMatchObject(failure);
+  await expect(recover(after)).rejects.toMatchObject(failure);
+  for (const each of [layout, after]) {
+    expect(await placed(each)).toEqual(['1.1']);
+    await rm(each.study(other));
+    await mkdir(each.study(other));
+  }
+  await log.settled();
+  await recover(after);
+  for (const each of [layout, after])
+    expect((await readdir(each.study(other))).sort()).toEqual(['1.8.dcm', '1.9.dcm']);
 });
 
 it('what the disk has damaged before it got its file is told, has no hash, and may come again', async () => {
@@ -246,6 +309,17 @@ it('an instance that was not committed leaves nothing, nor does one whose associ
   expect(await recover(after)).toEqual([]);
   expect(await placed(after)).toEqual(['1.3']);
   await half.discard();
+});
+
+it('one that finds no file to go on in leaves its room in the log to others', async () => {
+  await withoutFiles();
+  for (let at = 0; at < 20; at += 1) {
+    const large = await stage();
+    await large.write(bytesOf(5 * MIB, at));
+    await expect(large.settle()).rejects.toMatchObject({ code: 'ENOENT' });
+    await large.discard();
+  }
+  await store('1.1', bytesOf(100, 1));
 });
 
 it('a name that is taken keeps its bytes, before and after a crash', async () => {
@@ -310,6 +384,22 @@ it('a study that was forgotten does not come back, also when another one of its 
   const later = await crash();
   expect(await recover(later)).toEqual([]);
   expect(await placed(later)).toEqual([]);
+});
+
+it('nor does it when there was no memory to note that its instances have files: that is made up for', async () => {
+  await withoutFiles();
+  await store('1.1', bytesOf(100, 1));
+  await mkdir(layout.ready);
+  const taken: Slab[] = [];
+  for (let slab = SLABS.take(); slab !== undefined; slab = SLABS.take()) taken.push(slab);
+  await log.settled();
+  for (const slab of taken.reverse()) SLABS.give(slab);
+  await log.settled();
+  await rm(layout.study(KEY), { recursive: true });
+  await mkdir(layout.study(KEY));
+  const after = await crash();
+  expect(await recover(after)).toEqual([]);
+  expect(await placed(after)).toEqual([]);
 });
 
 it('after a start, what the log said is said no more', async () => {

@@ -1,11 +1,12 @@
 /** Studies in the spool: what is a duplicate, what a conflict, and what a restart makes of the files. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { formatFileMeta } from '../../../src/dicom/part10.js';
 import type { Attachment } from '../../../src/domain/attachment.js';
+import type { Freeze } from '../../../src/domain/study.js';
 import { parseUid } from '../../../src/domain/uid.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout, studyKey } from '../../../src/spool/layout.js';
@@ -15,6 +16,7 @@ const STUDY = parseUid('1.2.3', 'StudyInstanceUID');
 const KEY = studyKey(STUDY);
 const CT = parseUid('1.2.840.10008.5.1.4.1.1.2', 'SOPClassUID');
 const IMPLICIT = parseUid('1.2.840.10008.1.2', 'TransferSyntaxUID');
+const NOBODY = 65_534;
 let folder: string;
 let layout: Layout;
 
@@ -37,6 +39,18 @@ const dataSet = (content: string) =>
   ]);
 
 const hashOf = (content: string) => createHash('sha256').update(dataSet(content)).digest('hex');
+
+/** Whoever may do everything with a folder becomes somebody who may not. */
+const asNobody = async <T>(own: string, work: () => Promise<T>): Promise<T> => {
+  if (process.geteuid?.() !== 0) return work();
+  await chown(own, NOBODY, NOBODY);
+  process.seteuid?.(NOBODY);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+};
 
 const store = async (studies: StudyStore, uid: string, content: string) => {
   const sopInstanceUid = parseUid(uid, 'SOPInstanceUID');
@@ -152,6 +166,32 @@ const attach = async (
   const sha256 = await staged.sha256();
   return studies.attach(staged, KEY, { name, kind, sizeBytes, sha256, addedAtMs: 9 });
 };
+
+it.runIf(process.platform === 'linux')(
+  'a freeze that could not be made durable can be made again',
+  async () => {
+    const studies = await openStudyStore(layout);
+    await store(studies, '1.5', 'aaaa');
+    const freeze: Freeze = {
+      number: 1,
+      sopInstanceUids: [parseUid('1.5', 'x')],
+      deliveries: [],
+      frozenAtMs: 7,
+      reason: 'quiet',
+    };
+    const study = layout.study(KEY);
+    for (const above of [folder, layout.studies]) await chmod(above, 0o755);
+    // Files can be made in it, but it cannot be opened to be synced.
+    await chmod(study, 0o300);
+    await expect(asNobody(study, () => studies.freeze(KEY, freeze))).rejects.toMatchObject({
+      code: 'EACCES',
+    });
+    await chmod(study, 0o700);
+    expect((await readdir(study)).filter((name) => name.startsWith('freeze'))).toEqual([]);
+    await studies.freeze(KEY, freeze);
+    expect((await studies.find(KEY))?.freezes).toEqual([freeze]);
+  },
+);
 
 it('an attachment needs a study; the same name is a duplicate or a conflict, and the first one stays', async () => {
   const studies = await openStudyStore(layout);
