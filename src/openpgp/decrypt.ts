@@ -7,6 +7,7 @@
 import { Readable } from 'node:stream';
 import { GatewayError, isGatewayError } from '../errors/gateway-error.js';
 import type { Gnupg } from './home.js';
+import { ownKeys } from './own-key.js';
 import { type GpgOutcome, KILLED, runGpg } from './run.js';
 import { argsOf, has, lacksPassphrase, type StatusLine } from './status.js';
 
@@ -66,6 +67,8 @@ export async function decryptMessage<T>(request: Decryption<T>): Promise<Decrypt
   const { output, status } = outcome;
   // Neither the disk's failure nor our own limit says anything of the message.
   if (!output.ok && !isDueToPlaintext(output.error)) throw output.error;
+  if (outcome.exitCode === KILLED) throw new GatewayError('CANCELLED', 'GnuPG was killed before it was done');
+  if (!has(status, 'DECRYPTION_KEY')) await assertKeysAreThere(request.gnupg);
   assertDecrypted(outcome);
   if (!output.ok) throw output.error;
   return { value: output.value, signatures: signaturesIn(status) };
@@ -103,12 +106,22 @@ async function* withLimit(output: Readable, maxBytes: number): AsyncGenerator<Bu
   }
 }
 
+/**
+ * That gpg finds no key for a message is said of the message only when there are keys: it says the same, or nothing, where
+ * its options, its keyring or our private keys are gone.
+ *
+ * @throws OPENPGP_UNAVAILABLE
+ */
+async function assertKeysAreThere(gnupg: Gnupg): Promise<void> {
+  if ((await ownKeys(gnupg)).length > 0) return;
+  throw new GatewayError('OPENPGP_UNAVAILABLE', `there is no OpenPGP key of ours in ${gnupg.homeDir}`);
+}
+
 function isDueToPlaintext(error: unknown): boolean {
   return isGatewayError(error) && DUE_TO_PLAINTEXT.has(error.code);
 }
 
-function assertDecrypted({ status, exitCode, words }: GpgOutcome<unknown>): void {
-  if (exitCode === KILLED) throw new GatewayError('CANCELLED', 'GnuPG was killed before it was done');
+function assertDecrypted({ status, exitCode }: GpgOutcome<unknown>): void {
   if (lacksPassphrase(status) && !has(status, 'NEED_PASSPHRASE_SYM', 'DECRYPTION_KEY')) {
     throw new GatewayError('KEY_LOCKED', 'the passphrase of our OpenPGP key is missing or wrong');
   }
@@ -118,9 +131,6 @@ function assertDecrypted({ status, exitCode, words }: GpgOutcome<unknown>): void
       'ASSERTION_INVALID',
       'the OpenPGP message was changed, or its signature is of another one',
     );
-  }
-  if (status.length === 0) {
-    throw new GatewayError('OPENPGP_UNAVAILABLE', `GnuPG ended with ${exitCode} and told nothing: ${words}`);
   }
   // A message for a passphrase is nobody's in particular.
   if (!has(status, 'DECRYPTION_KEY')) failed('it is encrypted to no key of ours, or is no encrypted message');

@@ -50,8 +50,6 @@ const SETTINGS = [
 const LOOK_MS = 15_000;
 const STALLED_LOOKS = 20;
 
-const NOTHING: AsyncIterable<Buffer> = Readable.from([]);
-
 /** @throws OPENPGP_UNAVAILABLE when it cannot be started, or hangs; CANCELLED; what `input` throws */
 export async function runGpg<T>(gnupg: Gnupg, call: GpgCall<T>): Promise<GpgOutcome<T>> {
   call.signal?.throwIfAborted();
@@ -142,7 +140,7 @@ async function consumed<T>(
 }
 
 /** That gpg stops reading is told by its status, not by the pipe; that our own input fails is told here. */
-async function feed(stdin: Writable, input: AsyncIterable<Buffer> = NOTHING): Promise<void> {
+async function feed(stdin: Writable, input: AsyncIterable<Buffer> = Readable.from([])): Promise<void> {
   let failure: { readonly error: unknown } | undefined;
   const guarded = async function* (): AsyncGenerator<Buffer, void, undefined> {
     try {

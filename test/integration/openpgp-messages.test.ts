@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -56,9 +56,9 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     await importPartnerKeys(ours, { id: 'partner', keyFile: publicKeyFile, fingerprints: [fingerprint] });
   }
 
-  async function open(message: Buffer) {
+  async function open(message: Buffer, gnupg = ours) {
     const { value, signatures } = await decryptMessage({
-      gnupg: ours,
+      gnupg,
       message: chunksOf(message),
       maxBytes: MAX_BYTES,
       consume: (plaintext) => buffer(plaintext),
@@ -167,6 +167,29 @@ describeWith('gnupg', 'OpenPGP messages', () => {
     );
     expect(await codeOf(open(await from(partner, '--sign')))).toBe('PAYLOAD_DECRYPT_FAILED');
     expect(await codeOf(open(PLAINTEXT))).toBe('PAYLOAD_DECRYPT_FAILED');
+  });
+
+  it('bytes of which gpg says nothing at all are refused as no message, not as a GnuPG that does not run', async () => {
+    for (const first of [0x96, 0x99, 0x9a, 0x9e, 0xb8, 0xc5, 0xfd]) {
+      const bytes = Buffer.concat([Buffer.of(first), Buffer.alloc(200, 0xff)]);
+      expect([first, await codeOf(open(bytes))]).toEqual([first, 'PAYLOAD_DECRYPT_FAILED']);
+    }
+  });
+
+  it('a passphrase file, a keyring or private keys that have gone are not held against a message', async () => {
+    const message = await signedBy(partner);
+    const passphraseFile = join(root, 'missing');
+    expect(await codeOf(open(message, { ...ours, passphraseFile }))).toBe('OPENPGP_UNAVAILABLE');
+    for (const gone of ['pubring.kbx', 'private-keys-v1.d']) {
+      const homeDir = join(root, `without-${gone}`);
+      await cp(ours.homeDir, homeDir, { recursive: true });
+      expect((await open(message, { ...ours, homeDir })).signer).toBe(partner.fingerprint);
+      await rm(join(homeDir, gone), { recursive: true });
+      expect([gone, await codeOf(open(message, { ...ours, homeDir }))]).toEqual([
+        gone,
+        'OPENPGP_UNAVAILABLE',
+      ]);
+    }
   });
 
   it('a message that nobody signed, or somebody who is not pinned, is refused', async () => {
