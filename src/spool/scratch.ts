@@ -15,6 +15,8 @@ import type { Layout } from './layout.js';
 const OF_THE_DISK = ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'];
 /** What is being wiped; until it is gone nobody finds it under its own name. */
 const WIPED = 'wiped-';
+const REMOVAL_RETRIES = 10;
+const REMOVAL_RETRY_MS = 10;
 
 export interface ScratchFolder {
   readonly path: string;
@@ -54,7 +56,7 @@ export async function openScratch(layout: Layout, purpose: string): Promise<Scra
     async remove() {
       isRemoved = true;
       await handle.close();
-      await rm(path, { recursive: true, force: true });
+      await removeWhole(path);
     },
   };
 }
@@ -94,8 +96,13 @@ export async function wipeScratch(layout: Layout, olderThanMs: number, nowMs: nu
       if (isErrno(error, 'ENOENT')) continue;
       throw error;
     }
-    await rm(doomed, { recursive: true, force: true });
+    await removeWhole(doomed);
   }
+}
+
+/** A file that its maker had begun to make before the folder was renamed may come into it while it is being emptied. */
+async function removeWhole(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: REMOVAL_RETRIES, retryDelay: REMOVAL_RETRY_MS });
 }
 
 async function makeAndOpen(path: string) {

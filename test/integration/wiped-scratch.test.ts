@@ -19,6 +19,7 @@ import { seal } from '../../src/outbound/seal.js';
 import { wipeScratch } from '../../src/spool/scratch.js';
 import { makeSites, type SiteProcess, type TestSite, type TestSites } from '../support/site-parts.js';
 import { completeFor, gatherStudy, routeTo } from '../support/site-studies.js';
+import { until } from '../support/until.js';
 import { tarOf, zipOf } from '../unit/jmix/support/archives.js';
 
 const { signal } = new AbortController();
@@ -65,8 +66,9 @@ const wipedHalfway = (bytes: Buffer) =>
     (async function* () {
       const half = Math.floor(bytes.length / 2);
       for (let at = 0; at < half; at += 65_536) yield bytes.subarray(at, Math.min(half, at + 65_536));
-      // Until what came first is on the disk.
-      await new Promise((resolve) => setImmediate(resolve));
+      await until(async () => (await readdir(b.context.layout.scratch)).length > 0, {
+        what: 'there is something to wipe',
+      });
       await wipe();
       for (let at = half; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);
     })(),
