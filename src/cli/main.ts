@@ -45,9 +45,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   // Help, and what is no command, are answered by all of them.
   const others = VERSION.includes(asked) ? [] : Object.values(COMMANDS);
   const loaders = known === undefined ? others : [known];
-  for (const command of await Promise.all(loaders.map((load) => load())))
-    program.addCommand(command.exitOverride());
-  program.exitOverride();
+  for (const command of await Promise.all(loaders.map((load) => load()))) program.addCommand(command);
+  leaveExitToUs(program);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return process.exitCode === undefined ? EXIT.ok : Number(process.exitCode);
@@ -56,4 +55,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (isUsageError(error)) return EXIT.usage;
     return printError({ json: argv.includes('--json') }, error);
   }
+}
+
+/** Of a command and all below it: what it would end the process with is thrown. */
+function leaveExitToUs(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) leaveExitToUs(each);
 }

@@ -39,12 +39,14 @@ export function peersCommand(): Command {
     printResult(options, { peer: view }, describe(view));
   });
   verb(
-    'accept <id> <kid>',
-    'use a key that the peer publishes, once you have compared its fingerprint with them',
-  ).action(async (id: string, kid: string, options: Options) => {
+    'accept <id> <key>',
+    'use a key that the peer publishes, by its kid or its fingerprint, once you have compared that with them',
+  ).action(async (id: string, key: string, options: Options) => {
     const { book } = await open(options);
-    viewOf(book, id);
-    await book.accept(id, kid);
+    const named = viewOf(book, id).offered.find(
+      ({ fingerprint }) => fingerprint.toLowerCase() === key.toLowerCase(),
+    );
+    await book.accept(id, named?.kid ?? key);
     const view = viewOf(book, id);
     printResult(options, { peer: view }, describe(view));
   });

@@ -88,7 +88,8 @@ function noticesOf(known: KnownPeer, offered: readonly PeerKeyView[]): readonly 
         `${peer.name} publishes a new ${purpose} key that no known key of theirs vouches for; it is not used`,
         {
           advice: `compare the fingerprint ${fingerprint} with them by telephone (${peer.contact}), then run`,
-          command: `drawbridge peers accept ${peer.id} ${kid}`,
+          // A kid may begin like an option.
+          command: `drawbridge peers accept ${peer.id} ${kid.startsWith('-') ? fingerprint : kid}`,
           ...(sinceMs === undefined ? {} : { atMs: sinceMs }),
         },
       ),

@@ -107,7 +107,7 @@ describe('an association that ends in the middle of a data set, its session is d
   });
 
   it('by silence', async () => {
-    await start({ idleTimeoutMs: 150 });
+    await start({ idleTimeoutMs: 1_000 });
     const caller = await call(associate(scp.port));
     caller.send(storeRequest(), data(Buffer.alloc(100), false));
     await caller.ended;

@@ -12,7 +12,14 @@ import { readPeerBook } from '../../src/trust/peer-book.js';
 import { drawbridge, drawbridgeJson } from '../support/cli.js';
 import { encryptionKey, signingKey, type TestKey } from '../unit/trust/support/peer-statements.js';
 
-const [k1, k2] = [signingKey(), signingKey()];
+/** A key whose kid begins like an option, which one in 64 does, or one whose kid does not. */
+const keyWith = (likeAnOption: boolean): TestKey => {
+  for (;;) {
+    const key = signingKey();
+    if (key.kid.startsWith('-') === likeAnOption) return key;
+  }
+};
+const [k1, k2, k3] = [signingKey(), keyWith(false), keyWith(true)];
 const e1 = encryptionKey();
 const parts = { createFile: createFileDurably, clock: systemClock, log: silentLog };
 
@@ -89,6 +96,18 @@ it('a key that it publishes is shown with what to compare and what to type, and 
   });
   const shown = await peers('show', 'site-b');
   expect(shown.stdout).toContain(`${k2.kid}  signing, accepted`);
+});
+
+it('a key whose kid begins like an option is named, and accepted, by its fingerprint', async () => {
+  await pair();
+  await offer(k3);
+  const { stdout } = await peers('list');
+  const [, named = ''] = /drawbridge peers accept site-b (\S+)$/m.exec(stdout) ?? [];
+  expect(named).toMatch(/^SHA256:[0-9a-f]{64}$/);
+  expect(await peersJson('accept', 'site-b', named)).toMatchObject({
+    exit: 0,
+    peer: { signing: [{ kid: k1.kid }, { kid: k3.kid }], offered: [] },
+  });
 });
 
 it('a route to a paired peer is in order, until the peer is forgotten', async () => {

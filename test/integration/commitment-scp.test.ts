@@ -17,6 +17,7 @@ import {
   startGateway,
   type TestGateway,
 } from '../support/commitment.js';
+import { freePort } from '../support/ports.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
 import { completeFor, gatherStudy, routeTo } from '../support/site-studies.js';
 import { until } from '../support/until.js';
@@ -133,9 +134,7 @@ describe('commitment: here', () => {
 
   it('a modality that listens elsewhere is told there, as soon as it can be reached', async () => {
     const reports: CommitmentReported[] = [];
-    const before = await listenForReports(reports);
-    const { port: listening } = before;
-    await before.close(0);
+    const listening = await freePort();
     const reportTo = { host: '127.0.0.1', port: listening, tls: false };
     const { port, look } = await gateway({ callers: [{ aeTitle: 'CT1' as never, reportTo }] });
     const { association, ask } = await modality(port);

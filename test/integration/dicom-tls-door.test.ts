@@ -34,7 +34,7 @@ const listen = async (
     maxConnections: options.maxConnections ?? 10,
     associated: () => new Set(),
     log: silentLog,
-    handshakeTimeoutMs: options.handshakeTimeoutMs ?? 300,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? 20_000,
     take: (socket) => {
       socket.on('error', () => undefined);
       inside.push(socket as TLSSocket);
@@ -141,7 +141,7 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
     await listen({ files: await lookingAt((await site.authority.revoke([])).pem) });
     expect(await call(lost)).toBe(WELCOME);
     await writeFile(site.file('crl'), (await site.authority.revoke([lost])).der);
-    await until(() => site.logged.filter(({ event }) => event === 'dicom_tls.loaded').length === 2);
+    await until(() => site.logged.filter(({ event }) => event === 'dicom_tls.loaded').length >= 2);
     expect(await call(lost)).toBe('');
     await until(() => reasons.length > 0);
     expect(reasons[0]).toMatch(new RegExp(`^its certificate ${lost.fingerprint} .*revoked`));
@@ -294,7 +294,7 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
   });
 
   it('gives up a handshake that never ends, dripping or not', async () => {
-    await listen();
+    await listen({ handshakeTimeoutMs: 1_000 });
     const silent = callPlain();
     const dripping = callPlain();
     const hello = Buffer.from('160301020001000 1fc0303'.replace(' ', ''), 'hex');
@@ -302,7 +302,7 @@ describeWith('openssl', 'the door for DICOM over TLS', () => {
     const drip = setInterval(() => {
       sent += 1;
       if (dripping.writable) dripping.write(hello.subarray(sent - 1, sent));
-    }, 40);
+    }, 120);
     await Promise.all([once(silent, 'close'), once(dripping, 'close')]);
     clearInterval(drip);
     expect(reasons).toContain('it did not finish its handshake in time');

@@ -237,7 +237,7 @@ describe('an association that lasts too long', () => {
 });
 
 it('a host that sends faster than it may is made to wait, over all of its associations, and is not taken for silent', async () => {
-  await start({ bytesPerSecondPerCaller: 10_000, idleTimeoutMs: 100 });
+  await start({ bytesPerSecondPerCaller: 10_000, idleTimeoutMs: 600 });
   const [first, second] = await Promise.all([call(), call()]);
   const piece = data(Buffer.alloc(60_000), false);
   for (const caller of [first, second]) {
@@ -251,7 +251,8 @@ it('a host that sends faster than it may is made to wait, over all of its associ
       left = first.socket.writableLength + second.socket.writableLength;
       return before === left;
     },
-    { what: 'both are stopped', everyMs: 400 },
+    // Longer than the silence that ends an association.
+    { what: 'both are stopped', everyMs: 900 },
   );
   expect(left).toBeGreaterThan(20 * MIB);
   expect(scp.associations()).toHaveLength(2);

@@ -189,7 +189,7 @@ describe('an association that breaks in the middle', () => {
     ['silence', afterFirst(() => undefined)],
   ])('%s: the instance under way is unanswered, the rest goes on', async (_name, script) => {
     const { pacs } = await peerThat(script);
-    const { outcomes, results, summary } = await send(pacs, three, { responseTimeoutMs: 150 });
+    const { outcomes, results, summary } = await send(pacs, three, { responseTimeoutMs: 1_000 });
     expect(results).toEqual(['stored', 'unanswered', 'stored']);
     expect(summary).toEqual({ stored: 2, warning: 0, refused: 0, unanswered: 1, associations: 2 });
     expect(outcomes[1]).toMatchObject({

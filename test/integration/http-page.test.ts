@@ -14,6 +14,7 @@ import {
   fakeDelivery,
   fakeReception,
 } from '../support/fake-operations.js';
+import { freePort } from '../support/ports.js';
 import { describeWith, tool } from '../support/tools.js';
 import { until } from '../support/until.js';
 
@@ -494,12 +495,15 @@ describeWith('chromium', 'the page', () => {
   });
 
   it('says that the connection is lost, and goes on when the bridge is back', async () => {
-    await logIn();
-    const { port } = listener;
     await listener.close(0);
-    await page.waitForSelector('#lost:not([hidden])', { timeout: 15_000 });
     const auth = { passwordHash, apiToken: 'token', sessionKey: Buffer.alloc(32, 3) };
     const app = createDashboardApp({ operations, boardQueues: [], auth, log: silentLog });
+    // One that nobody is given while it is closed.
+    const port = await freePort();
+    listener = await listenPlain({ host: '127.0.0.1', port, app });
+    await logIn();
+    await listener.close(0);
+    await page.waitForSelector('#lost:not([hidden])', { timeout: 15_000 });
     listener = await listenPlain({ host: '127.0.0.1', port, app });
     await page.waitForSelector('#lost', { state: 'hidden', timeout: 15_000 });
   });

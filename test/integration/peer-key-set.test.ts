@@ -18,7 +18,13 @@ import { openPeerBook, type PeerBook } from '../../src/trust/peer-book.js';
 import { createKeyNews, type KeyNews } from '../../src/trust/peer-news.js';
 import { makeCertificate, type TestCertificate } from '../support/certificates.js';
 import { until } from '../support/until.js';
-import { encryptionKey, signingKey, statement, type TestKey } from '../unit/trust/support/peer-statements.js';
+import {
+  encryptionKey,
+  NOW,
+  signingKey,
+  statement,
+  type TestKey,
+} from '../unit/trust/support/peer-statements.js';
 
 const MINUTE_MS = 60_000;
 const [k1, k2, other] = [signingKey(), signingKey(), signingKey()];
@@ -30,7 +36,7 @@ let server: Server;
 let answer: RequestListener;
 let asked: string[];
 let folder: string;
-const time = { ms: Date.now() };
+const time = { ms: NOW };
 
 beforeAll(async () => {
   [own, foreign] = await Promise.all([makeCertificate('localhost'), makeCertificate('localhost')]);
@@ -48,7 +54,7 @@ afterAll(() => {
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drawbridge-key-set-'));
   asked = [];
-  time.ms = Date.now();
+  time.ms = NOW;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 

@@ -8,17 +8,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../src/observe/log.js';
 import { startRedis } from '../../src/queue/redis/ladder.js';
 import type { RunningRedis } from '../../src/queue/redis/running-redis.js';
+import { freePort } from '../support/ports.js';
 import { describeWith } from '../support/tools.js';
 import { until } from '../support/until.js';
-
-/** A port that was free a moment ago: Redis cannot choose one for itself. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 describe('configured Redis', () => {
   const toStop: RunningRedis[] = [];

@@ -24,3 +24,12 @@ it('a command that there is not is a wrong argument', async () => {
 it.each(['toString', 'constructor', '__proto__'])('%s is none either', async (word) => {
   expect((await drawbridge(word)).code).toBe(2);
 });
+
+it.each([
+  ['an option', ['peers', 'list', '--sideways'], "unknown option '--sideways'"],
+  ['a word too many', ['peers', 'list', 'sideways'], 'too many arguments'],
+])('%s that a command below another does not know is a wrong argument', async (_, words, why) => {
+  const { code, stderr } = await drawbridge(...words);
+  expect(code).toBe(2);
+  expect(stderr).toContain(why);
+});

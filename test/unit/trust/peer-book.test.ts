@@ -12,7 +12,7 @@ import { adoptPeer, forgetPeer } from '../../../src/trust/peer-adopt.js';
 import { openPeerBook, type PeerBook, readPeerBook } from '../../../src/trust/peer-book.js';
 import type { PeerCard } from '../../../src/trust/peer-card.js';
 import { viewPeer } from '../../../src/trust/peer-view.js';
-import { encryptionKey, signingKey, statement } from './support/peer-statements.js';
+import { encryptionKey, NOW, signingKey, statement } from './support/peer-statements.js';
 
 const [k1, k2, stranger] = [signingKey(), signingKey(), signingKey()];
 const [e1, e2] = [encryptionKey(), encryptionKey()];
@@ -27,13 +27,13 @@ const card: PeerCard = {
   certificateFingerprints: [certificate],
 };
 const { url: _, ...cardWithoutUrl } = card;
-const pairing = { atMs: Date.now(), words: 'one two three four five six' };
+const pairing = { atMs: NOW, words: 'one two three four five six' };
 
 let folder: string;
 let logged: (LogFields & { readonly event: string })[];
 const write = (fields: LogFields & { readonly event: string }) => void logged.push(fields);
 const log: Log = { debug: write, info: write, warn: write, error: write, child: () => log };
-const parts = { createFile: createFileDurably, clock: { now: () => Date.now() }, log };
+const parts = { createFile: createFileDurably, clock: { now: () => NOW }, log };
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drawbridge-peer-book-'));
@@ -267,8 +267,8 @@ it('keeps what it knows when a record goes bad while the bridge runs', async () 
 describe('what the directory says of a peer', () => {
   const attested = (more: Partial<Attestation> = {}, keys = [k1]): Attestation => ({
     provider: 'directory',
-    issuedAtMs: Date.now(),
-    expiresAtMs: Date.now() + 3_600_000,
+    issuedAtMs: NOW,
+    expiresAtMs: NOW + 3_600_000,
     signedBy: 'SHA256:',
     site: {
       id: 'site-b',
@@ -289,7 +289,7 @@ describe('what the directory says of a peer', () => {
   const looked = { directory, peers: [{ id: 'site-b', name: 'B', directory: true }] };
 
   it('counts only where the config asks it, and for as long as it says', async () => {
-    let nowMs = Date.now();
+    let nowMs = NOW;
     const clock = { now: () => nowMs };
     const book = await openPeerBook(configured(looked), folder, { ...parts, clock });
     const indifferent = await openPeerBook(
@@ -318,7 +318,7 @@ describe('what the directory says of a peer', () => {
     ];
     const book = await openPeerBook(configured({ directory, peers }), folder, parts);
     await book.noteListed('site-b', 'newer', attested({}, [k1, k2]));
-    await book.noteListed('site-b', 'older', attested({ issuedAtMs: Date.now() - 60_000 }, [stranger]));
+    await book.noteListed('site-b', 'older', attested({ issuedAtMs: NOW - 60_000 }, [stranger]));
     expect(book.listed('site-b')).toBe('newer');
     expect(signersOf(book)).toEqual([k1.kid]);
     expect(book.known()[0]?.keys.encryption).toMatchObject({ kid: e2.kid, source: 'config' });
