@@ -41,9 +41,15 @@ beforeEach(async () => {
 });
 afterEach(() => sites.close());
 
-const wipe = () => wipeScratch(b.context.layout, 0, Date.now());
+/** What was at work in scratch may end before. */
+let wiping: Promise<void>;
+const wipe = () => {
+  wiping = wipeScratch(b.context.layout, 0, Date.now());
+  return wiping;
+};
 const receptionOf = (id: EnvelopeId) => b.context.receptions.read(id);
 const left = async () => {
+  await wiping;
   const { scratch, staging, opened, inbox } = b.context.layout;
   return (await Promise.all([scratch, staging, opened, inbox].map((folder) => readdir(folder)))).flat();
 };
