@@ -158,7 +158,7 @@ async function seal({
         name,
         sizeBytes,
         open: () => (source === undefined ? madeUp(sizeBytes) : readBytesFrom(source, 0, buffer)),
-        ...(source === undefined ? {} : { stored: { path: source } }),
+        ...(source === undefined ? {} : { stored: { from: source } }),
       }),
     ),
     signingKey: ed25519PrivateKey(raw(keys.signer.privateKey)),

@@ -165,6 +165,6 @@ function dicomFiles(instances: readonly InputInstance[]): PayloadFile[] {
     name: `dicom/${sopInstanceUid}.dcm`,
     sizeBytes: fileBytes,
     open: () => createReadStream(path, { highWaterMark: READ_BYTES }),
-    stored: { path },
+    stored: { from: path },
   }));
 }

@@ -23,9 +23,25 @@ export interface PayloadFile {
 }
 
 export interface StoredFile {
-  readonly path: string;
-  /** What its bytes from `offset` on must be. */
-  readonly proof?: { readonly offset: number; readonly sha256: string };
+  /** Its path; or pieces of files that are open, one behind the other. */
+  readonly from: string | readonly OpenPiece[];
+  readonly proof?: Proof;
+}
+
+/** That a file's bytes are what they must be. */
+export interface Proof {
+  /** Where those begin that are meant. */
+  readonly offset: number;
+  /** Told their SHA-256, lower hex, once. */
+  holds(sha256: string): boolean;
+}
+
+/** Bytes at the boundary of a block; in all pieces but a file's last, of whole blocks. */
+export interface OpenPiece {
+  /** Its descriptor. */
+  readonly file: number;
+  readonly at: number;
+  readonly bytes: number;
 }
 
 /** A file whose hash somebody else takes while it passes. */

@@ -6,11 +6,14 @@
 import { availableParallelism } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { GatewayError } from '../errors/gateway-error.js';
+import type { OpenPiece } from './payload-files.js';
 import { borrowSlabs, type SlabPool } from './slab-pool.js';
 
 /** One file to be read. */
 export interface FileToRead {
-  readonly path: string;
+  /** Or, of one that is not made yet, where its bytes lie. */
+  readonly path?: string;
+  readonly pieces?: readonly OpenPiece[];
   /** As it was announced; of a file that has grown, one byte more is read. */
   readonly sizeBytes: number;
   /** From where on a second hash is taken. */

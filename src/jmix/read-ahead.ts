@@ -4,7 +4,7 @@
  */
 import { inWholeBlocks } from '../disk/uncached.mjs';
 import { GatewayError } from '../errors/gateway-error.js';
-import type { HashedFile, PayloadFile, StoredFile } from './payload-files.js';
+import type { HashedFile, OpenPiece, PayloadFile, StoredFile } from './payload-files.js';
 import { HAS_SECOND_PROCESSOR, type ReadPiece, startThreadJob, type ThreadJob } from './payload-thread.js';
 
 type Stored = PayloadFile & { readonly stored: StoredFile };
@@ -41,8 +41,8 @@ export function readAhead(files: readonly PayloadFile[]): ReadAhead {
 function startReading(stored: readonly Stored[]): ThreadJob {
   const job = startThreadJob({
     kind: 'read',
-    files: stored.map(({ sizeBytes, stored: { path, proof } }) => ({
-      path,
+    files: stored.map(({ sizeBytes, stored: { from, proof } }) => ({
+      ...(typeof from === 'string' ? { path: from } : { pieces: from.map(plainPiece) }),
       sizeBytes,
       ...(proof === undefined || proof.offset === 0 ? {} : { tailOffset: proof.offset }),
     })),
@@ -51,6 +51,11 @@ function startReading(stored: readonly Stored[]): ThreadJob {
     job.post({ slab });
   });
   return job;
+}
+
+/** Nothing else crosses to a thread. */
+function plainPiece({ file, at, bytes }: OpenPiece): OpenPiece {
+  return { file, at, bytes };
 }
 
 function isStored(file: PayloadFile): file is Stored {
@@ -71,7 +76,7 @@ function hashedFile(
         if (value === undefined) throw new GatewayError('FAULT', 'files were not opened in their order');
         const { bytes, sha256, tailSha256 = sha256 } = value;
         yield bytes;
-        if (sha256 !== undefined && proof !== undefined && tailSha256 !== proof.sha256) {
+        if (sha256 !== undefined && proof?.holds(tailSha256 ?? '') === false) {
           throw new GatewayError(
             'SPOOL_CORRUPT',
             'a stored file no longer has the bytes that were acknowledged',

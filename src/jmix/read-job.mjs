@@ -27,15 +27,23 @@ export function readJob({ files }) {
   /** One answer after the other: so are the hashes taken. */
   let answered = Promise.resolve();
 
-  const begin = ({ path, sizeBytes, tailOffset }) => {
-    const fd = openToRead(path, isCold && sizeBytes > SMALL_FILE_BYTES);
-    const file = { fd, path, position: 0, end: 0, whole: createHash('sha256') };
-    opened.add(file);
-    const found = fstatSync(fd);
-    // One byte too many shows that it has grown as well as all of them.
-    if (found.isFile()) file.end = Math.min(found.size, sizeBytes + 1);
+  const begin = ({ path, pieces, sizeBytes, tailOffset }) => {
+    const file = { path, position: 0, end: 0, whole: createHash('sha256') };
+    if (pieces === undefined) openFile(file, sizeBytes);
+    else {
+      file.pieces = inFile(pieces);
+      file.end = sizeBytes;
+    }
     if (tailOffset !== undefined) file.tail = { offset: tailOffset, hash: createHash('sha256') };
     return file;
+  };
+
+  const openFile = (file, sizeBytes) => {
+    file.fd = openToRead(file.path, isCold && sizeBytes > SMALL_FILE_BYTES);
+    opened.add(file);
+    const found = fstatSync(file.fd);
+    // One byte too many shows that it has grown as well as all of them.
+    if (found.isFile()) file.end = Math.min(found.size, sizeBytes + 1);
   };
 
   /** As much of the file as fits. */
@@ -43,7 +51,7 @@ export function readJob({ files }) {
     current ??= begin(files[at]);
     const file = current;
     const { position, end } = file;
-    const wanted = Math.min(free.length, end - position);
+    const wanted = Math.min(free.length, endOfPiece(file) - position, end - position);
     file.position += wanted;
     const isLast = file.position === end;
     if (isLast) {
@@ -55,7 +63,7 @@ export function readJob({ files }) {
 
   const readPiece = (file, free, wanted, position) => {
     if (wanted === 0) return free.subarray(0, 0);
-    if (isCold) {
+    if (isCold || file.pieces !== undefined) {
       const reading = readBlocks(file, free, wanted, position);
       settled = Promise.allSettled([settled, reading]).then(() => undefined);
       return reading;
@@ -68,11 +76,12 @@ export function readJob({ files }) {
 
   /** Whole blocks, as a file that passes by the cache wants it; some file systems say only here that they know none of it. */
   const readBlocks = async (file, free, wanted, position) => {
+    const { fd, at } = placeOf(file, position);
     try {
-      const { bytesRead } = await readInBackground(file.fd, free, 0, inWholeBlocks(wanted), position);
+      const { bytesRead } = await readInBackground(fd, free, 0, inWholeBlocks(wanted), at);
       return free.subarray(0, Math.min(bytesRead, wanted));
     } catch (error) {
-      if (error.code !== 'EINVAL') throw error;
+      if (error.code !== 'EINVAL' || file.path === undefined) throw error;
       file.plain ??= openSync(file.path, READ_FLAGS);
       return free.subarray(0, readSync(file.plain, free, 0, wanted, position));
     }
@@ -93,7 +102,8 @@ export function readJob({ files }) {
   };
 
   const closeFile = (file) => {
-    opened.delete(file);
+    // What was open before stays so.
+    if (!opened.delete(file)) return;
     closeSync(file.fd);
     if (file.plain !== undefined) closeSync(file.plain);
   };
@@ -120,6 +130,32 @@ export function readJob({ files }) {
       for (const file of opened) closeFile(file);
     },
   };
+}
+
+/** The pieces, each with where it begins in the file that they make. */
+function inFile(pieces) {
+  let begin = 0;
+  return pieces.map((piece) => {
+    begin += piece.bytes;
+    return { ...piece, begin: begin - piece.bytes };
+  });
+}
+
+function pieceAt({ pieces }, position) {
+  return pieces.find(({ begin, bytes }) => position < begin + bytes);
+}
+
+/** In a file of pieces, one read ends with its piece. */
+function endOfPiece(file) {
+  if (file.pieces === undefined) return file.end;
+  const { begin, bytes } = pieceAt(file, file.position) ?? { begin: file.end, bytes: 0 };
+  return begin + bytes;
+}
+
+function placeOf(file, position) {
+  if (file.pieces === undefined) return { fd: file.fd, at: position };
+  const { file: fd, at, begin } = pieceAt(file, position);
+  return { fd, at: at + position - begin };
 }
 
 /** Past the cache where it would not be found there: a study is read once, long after it came. */

@@ -9,6 +9,7 @@ import type { Uid } from '../domain/uid.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { HumanName, JmixMetadata, JmixPatient, JmixSeries } from '../jmix/metadata.js';
 import { readInstanceFile } from '../spool/instance-file.js';
+import type { LoggedFile } from '../spool/logged-file.js';
 
 const WANTED = [
   TAGS.SpecificCharacterSet,
@@ -22,11 +23,11 @@ const WANTED = [
   TAGS.SeriesInstanceUID,
 ];
 
-/** @param pathOf where an instance's file lies */
+/** @param fileOf where an instance's bytes lie */
 export async function describeStudy(
   studyInstanceUid: Uid,
   instances: readonly Described[],
-  pathOf: (instance: Described) => string,
+  fileOf: (instance: Described) => string | LoggedFile,
 ): Promise<JmixMetadata> {
   const firstOfSeries = new Map<Uid, Described>();
   const counts = new Map<Uid, number>();
@@ -39,7 +40,7 @@ export async function describeStudy(
   let description: string | undefined;
   const series: JmixSeries[] = [];
   for (const [uid, instance] of firstOfSeries) {
-    const { header } = await readInstanceFile(pathOf(instance), WANTED);
+    const { header } = await readInstanceFile(fileOf(instance), WANTED);
     patient ??= describePatient(header);
     description ??= present(header.string(TAGS.StudyDescription));
     const bodyPart = present(header.string(TAGS.BodyPartExamined));

@@ -10,6 +10,7 @@ import { GatewayError } from '../errors/gateway-error.js';
 import type { JmixMetadata } from '../jmix/metadata.js';
 import { classifyDiskError, isErrno, writeFileDurably } from '../spool/atomic.js';
 import { fileSize } from '../spool/instance-file.js';
+import type { LoggedFile } from '../spool/logged-file.js';
 import { describeStudy } from './describe-study.js';
 import { type FrozenContent, readFrozenContent } from './frozen-content.js';
 import { PAIRING_TEST_METADATA } from './pairing-test.js';
@@ -52,18 +53,26 @@ export async function writeDraft(
   return draft;
 }
 
-/** Looks at every file, and describes them. @throws SPOOL_CORRUPT when one is gone or has another size */
+/**
+ * Looks at every file, and describes them.
+ * @param unfiled those of them that lie in the reception log, by their names
+ * @throws SPOOL_CORRUPT when one is gone or has another size
+ */
 export async function makeDraft(
   parts: Pick<OutboundParts, 'layout'>,
   delivery: Delivery,
   { instances, attachments }: FrozenContent,
   signal: AbortSignal,
+  unfiled: ReadonlyMap<string, LoggedFile> = new Map(),
 ): Promise<Draft> {
-  const pathOf = (instance: Described) => parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
+  const fileOf = ({ sopInstanceUid }: Described) => {
+    const path = parts.layout.instance(delivery.studyKey, sopInstanceUid);
+    return unfiled.get(path) ?? path;
+  };
   for (const instance of instances) {
     signal.throwIfAborted();
     // In front of the data set stands the Part 10 header.
-    if ((await sizeOf(pathOf(instance))) <= instance.dataSetBytes) throw corrupt('an instance');
+    if ((await sizeOf(fileOf(instance))) <= instance.dataSetBytes) throw corrupt('an instance');
   }
   for (const { sha256, sizeBytes } of attachments) {
     if ((await sizeOf(parts.layout.attachment(delivery.studyKey, sha256))) !== sizeBytes) {
@@ -73,7 +82,7 @@ export async function makeDraft(
   const metadata =
     delivery.purpose === 'pairing-test'
       ? PAIRING_TEST_METADATA
-      : await describeStudy(delivery.studyInstanceUid, instances, pathOf);
+      : await describeStudy(delivery.studyInstanceUid, instances, fileOf);
   const report = attachments.find(({ kind }) => kind === 'report');
   return {
     metadata: report === undefined ? metadata : { ...metadata, report: { file: report.name } },
@@ -83,9 +92,10 @@ export async function makeDraft(
 }
 
 /** 0 when there is no such file. */
-async function sizeOf(path: string): Promise<number> {
+async function sizeOf(file: string | LoggedFile): Promise<number> {
+  if (typeof file !== 'string') return file.sizeBytes;
   try {
-    return await fileSize(path);
+    return await fileSize(file);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return 0;
     throw error;

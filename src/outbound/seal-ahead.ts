@@ -9,7 +9,9 @@
  */
 import { advanceDelivery, type Delivery } from '../domain/delivery.js';
 import type { EnvelopeId } from '../domain/envelope-id.js';
+import type { Instance } from '../domain/instance.js';
 import type { Study } from '../domain/study.js';
+import { GatewayError } from '../errors/gateway-error.js';
 import { syncTree } from '../spool/atomic.js';
 import { placeFolder } from '../spool/envelope-store.js';
 import type { ScratchFolder } from '../spool/scratch.js';
@@ -195,10 +197,10 @@ async function sealPlan(
 ): Promise<ReadonlyMap<EnvelopeId, ScratchFolder>> {
   const sealed = new Map<EnvelopeId, ScratchFolder>();
   const freeze = { ...plan, frozenAtMs: parts.clock.now(), reason: 'quiet' } as const;
+  // While their files are being made: that takes about as long.
+  const unfiled = parts.studies.unfiled(study.key);
   try {
     const content = contentOf(study, plan);
-    // Their files are read.
-    await parts.studies.settled();
     for (const planned of plan.deliveries) {
       const delivery = newDelivery(study, freeze, planned, content);
       const id = delivery.shared?.id ?? delivery.id;
@@ -206,18 +208,44 @@ async function sealPlan(
       const peerIds = delivery.shared?.members.map((member) => member.peerId) ?? [delivery.peerId];
       const peers = peerIds.flatMap((peerId) => parts.peers.get(peerId) ?? []);
       if (peers.length === 0 || peers.some(({ seal }) => seal === 'openpgp')) continue;
-      const draft = await makeDraft(parts, delivery, content, signal);
-      await sealStudy(parts, id, peers, delivery, draft, signal, async (from) => {
+      const draft = await makeDraft(parts, delivery, content, signal, unfiled.files);
+      const digests: (readonly [Instance, sha256: string])[] = [];
+      const commit = async (from: ScratchFolder) => {
         await syncTree(from.path);
+        await assertAcknowledged(parts, digests);
         sealed.set(id, from);
+      };
+      await sealStudy(parts, id, peers, delivery, draft, signal, {
+        commit,
+        unfiled: {
+          files: unfiled.files,
+          sealed: (instance, sha256) => void digests.push([instance, sha256]),
+        },
       });
       parts.log.debug({ event: 'envelope.sealed_ahead', study: study.key, envelope: id });
     }
   } catch (error) {
     if (!signal.aborted)
       parts.log.debug({ event: 'envelope.not_sealed_ahead', study: study.key, reason: String(error) });
+  } finally {
+    unfiled.letGo();
   }
   return sealed;
+}
+
+/**
+ * What an instance must be is known with its file.
+ * @param digests of what was sealed
+ * @throws SPOOL_CORRUPT when something else was sealed than is in the files; SPOOL_WRITE_FAILED
+ */
+async function assertAcknowledged(
+  { studies }: FreezeParts,
+  digests: readonly (readonly [Instance, sha256: string])[],
+): Promise<void> {
+  if (digests.length === 0) return;
+  await studies.settled();
+  if (digests.every(([instance, sha256]) => instance.sha256 === sha256)) return;
+  throw new GatewayError('SPOOL_CORRUPT', 'the reception log no longer has the bytes that were acknowledged');
 }
 
 async function removeAll(envelopes: ReadonlyMap<EnvelopeId, ScratchFolder>): Promise<void> {

@@ -11,20 +11,35 @@ import type { Instance } from '../domain/instance.js';
 import type { Peer } from '../domain/peer.js';
 import { GatewayError } from '../errors/gateway-error.js';
 import type { EnvelopeExtensions } from '../jmix/extensions.js';
+import type { Proof } from '../jmix/payload-files.js';
 import type { Recipient } from '../jmix/recipients.js';
 import type { PayloadFile } from '../jmix/seal.js';
 import { isErrno } from '../spool/atomic.js';
 import { fileSize, readBuffer, readBytesFrom } from '../spool/instance-file.js';
+import { type LoggedFile, loggedBytes } from '../spool/logged-file.js';
 import { type CommitFolder, sealToFolder } from '../spool/sealed-envelope.js';
 import type { Draft } from './pack.js';
 import { pairingTestFile } from './pairing-test.js';
 import type { OutboundParts } from './parts.js';
 import { sealForOpenpgp } from './seal-openpgp.js';
 
+export interface SealOptions {
+  /** Gives the sealed folder its name, once and for ever. */
+  readonly commit?: CommitFolder;
+  readonly unfiled?: UnfiledInstances;
+}
+
+/** Instances that are sealed from where the reception log has them, before it is known what they must be. */
+export interface UnfiledInstances {
+  /** By the names that their files will have. */
+  readonly files: ReadonlyMap<string, LoggedFile>;
+  /** Told the SHA-256 of what was sealed as the data set of each; whether that is right is the caller's to find out. */
+  sealed(instance: Instance, sha256: string): void;
+}
+
 /**
  * @param id of the envelope
  * @param peers at least one, all of the same dialect
- * @param commit gives the sealed folder its name, once and for ever
  * @throws SPOOL_CORRUPT, SPOOL_WRITE_FAILED, PEER_REFUSED when a peer has no encryption key, PEER_BUSY when
  *   the directory may still tell it, and what sealing throws
  */
@@ -35,14 +50,18 @@ export async function sealStudy(
   delivery: Delivery,
   draft: Draft,
   signal: AbortSignal,
-  commit?: CommitFolder,
+  { commit, unfiled }: SealOptions = {},
 ): Promise<void> {
   const files: PayloadFile[] = [];
   // Sealing is done with each piece before it asks for the next; gpg may keep what it was given.
   const into = peers[0]?.seal === 'openpgp' ? undefined : readBuffer();
   for (const instance of draft.instances) {
+    const path = parts.layout.instance(delivery.studyKey, instance.sopInstanceUid);
+    const logged = unfiled?.files.get(path);
     files.push(
-      await instanceFile(parts.layout.instance(delivery.studyKey, instance.sopInstanceUid), instance, into),
+      logged === undefined || unfiled === undefined
+        ? await instanceFile(path, instance, into)
+        : loggedInstance(logged, instance, unfiled),
     );
   }
   for (const attachment of draft.attachments) {
@@ -101,17 +120,40 @@ async function instanceFile(
   instance: Instance,
   into: Buffer | undefined,
 ): Promise<PayloadFile> {
-  const { dataSetBytes, sha256 } = instance;
   const sizeBytes = await fileSize(path);
-  // In front of the data set stands the Part 10 header. One of another length would show in the hash.
+  const proof = { offset: dataSetOffset(instance, sizeBytes), holds: isSha256(instance.sha256) };
+  return {
+    name: nameOf(instance),
+    sizeBytes,
+    open: () => proved(readBytesFrom(path, 0, into), proof, 'instance'),
+    stored: { from: path, proof },
+  };
+}
+
+function loggedInstance(file: LoggedFile, instance: Instance, { sealed }: UnfiledInstances): PayloadFile {
+  const { sizeBytes, pieces } = file;
+  const holds = (sha256: string) => {
+    sealed(instance, sha256);
+    return true;
+  };
+  const proof = { offset: dataSetOffset(instance, sizeBytes), holds };
+  return {
+    name: nameOf(instance),
+    sizeBytes,
+    open: () => proved(loggedBytes(file), proof, 'instance'),
+    stored: { from: pieces, proof },
+  };
+}
+
+function nameOf({ sopInstanceUid }: Instance): string {
+  return `dicom/${sopInstanceUid}.dcm`;
+}
+
+/** In front of the data set stands the Part 10 header. One of another length would show in the hash. */
+function dataSetOffset({ dataSetBytes }: Instance, sizeBytes: number): number {
   const offset = sizeBytes - dataSetBytes;
   if (offset <= 0) throw corrupt('instance');
-  return {
-    name: `dicom/${instance.sopInstanceUid}.dcm`,
-    sizeBytes,
-    open: () => proved(path, offset, sha256, 'instance', into),
-    stored: { path, proof: { offset, sha256 } },
-  };
+  return offset;
 }
 
 async function attachmentFile(path: string, { name, sizeBytes, sha256 }: Attachment): Promise<PayloadFile> {
@@ -119,31 +161,34 @@ async function attachmentFile(path: string, { name, sizeBytes, sha256 }: Attachm
     throw isErrno(error, 'ENOENT') ? corrupt('attachment') : error;
   });
   if (size !== sizeBytes) throw corrupt('attachment');
+  const proof = { offset: 0, holds: isSha256(sha256) };
   return {
     name,
     sizeBytes,
-    open: () => proved(path, 0, sha256, 'attachment'),
-    stored: { path, proof: { offset: 0, sha256 } },
+    open: () => proved(readBytesFrom(path, 0), proof, 'attachment'),
+    stored: { from: path, proof },
   };
+}
+
+function isSha256(acknowledged: string): (found: string) => boolean {
+  return (found) => found === acknowledged;
 }
 
 /** The file's bytes; fails at the end if those from `offset` on are not the ones that were acknowledged. */
 async function* proved(
-  path: string,
-  offset: number,
-  sha256: string,
+  bytes: AsyncIterable<Buffer>,
+  { offset, holds }: Proof,
   what: 'instance' | 'attachment',
-  into?: Buffer,
 ): AsyncGenerator<Buffer> {
   const hash = createHash('sha256');
   let position = 0;
-  for await (const chunk of readBytesFrom(path, 0, into)) {
+  for await (const chunk of bytes) {
     const skip = Math.max(0, offset - position);
     if (skip < chunk.length) hash.update(skip === 0 ? chunk : chunk.subarray(skip));
     position += chunk.length;
     yield chunk;
   }
-  if (hash.digest('hex') !== sha256) throw corrupt(what);
+  if (!holds(hash.digest('hex'))) throw corrupt(what);
 }
 
 function corrupt(what: 'instance' | 'attachment'): GatewayError {

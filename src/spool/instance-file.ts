@@ -11,6 +11,7 @@ import { type FileMeta, parseFileMeta } from '../dicom/part10.js';
 import { foreignPreamble } from '../dicom/preamble.js';
 import type { Tag } from '../dicom/tags.js';
 import { GatewayError } from '../errors/gateway-error.js';
+import { type ByteSource, type LoggedFile, openLogged } from './logged-file.js';
 
 const openPath = promisify(fs.open);
 const readDescriptor = promisify(fs.read);
@@ -34,32 +35,39 @@ export interface InstanceFile {
  * Reads file meta information and the wanted attributes.
  * @throws DATASET_UNREADABLE when it is not a Part 10 file or its data set is broken
  */
-export async function readInstanceFile(path: string, wanted: readonly Tag[]): Promise<InstanceFile> {
-  return withFile(path, async (file, size) => {
-    const { head, meta } = await readHead(file, size);
-    const foreign = foreignPreamble(head);
-    const { dataSetOffset, transferSyntaxUid } = meta;
-    const dataSetBytes = size - dataSetOffset;
-    const source = {
-      sizeBytes: dataSetBytes,
-      read: (offset: number, length: number) => readAt(file, dataSetOffset + offset, length),
-    };
-    return {
-      meta,
-      ...(foreign === undefined ? {} : { foreignPreamble: foreign }),
-      dataSetBytes,
-      header:
-        readHeaderFromHead(head.subarray(dataSetOffset), transferSyntaxUid, wanted) ??
-        (await readHeader(source, transferSyntaxUid, wanted)),
-    };
-  });
+export async function readInstanceFile(
+  file: string | LoggedFile,
+  wanted: readonly Tag[],
+): Promise<InstanceFile> {
+  return typeof file === 'string'
+    ? withFile(file, (source) => readInstance(source, wanted))
+    : readInstance(openLogged(file), wanted);
+}
+
+async function readInstance(file: ByteSource, wanted: readonly Tag[]): Promise<InstanceFile> {
+  const { head, meta } = await readHead(file);
+  const foreign = foreignPreamble(head);
+  const { dataSetOffset, transferSyntaxUid } = meta;
+  const dataSetBytes = file.sizeBytes - dataSetOffset;
+  const source = {
+    sizeBytes: dataSetBytes,
+    read: (offset: number, length: number) => file.read(dataSetOffset + offset, length),
+  };
+  return {
+    meta,
+    ...(foreign === undefined ? {} : { foreignPreamble: foreign }),
+    dataSetBytes,
+    header:
+      readHeaderFromHead(head.subarray(dataSetOffset), transferSyntaxUid, wanted) ??
+      (await readHeader(source, transferSyntaxUid, wanted)),
+  };
 }
 
 /** Where the data set begins, and what it is. @throws DATASET_UNREADABLE */
 export async function readInstanceMeta(path: string): Promise<{ meta: FileMeta; dataSetBytes: number }> {
-  return withFile(path, async (file, size) => {
-    const { meta } = await readHead(file, size);
-    return { meta, dataSetBytes: size - meta.dataSetOffset };
+  return withFile(path, async (file) => {
+    const { meta } = await readHead(file);
+    return { meta, dataSetBytes: file.sizeBytes - meta.dataSetOffset };
   });
 }
 
@@ -106,21 +114,22 @@ export async function fileSize(path: string): Promise<number> {
 }
 
 /** Descriptors rather than handles: of thousands of small files, the handles would cost more than the reading. */
-async function withFile<T>(path: string, use: (file: number, size: number) => Promise<T>): Promise<T> {
-  const file = await openPath(path, 'r');
+async function withFile<T>(path: string, use: (file: ByteSource) => Promise<T>): Promise<T> {
+  const descriptor = await openPath(path, 'r');
   try {
-    return await use(file, fs.fstatSync(file).size);
+    const read = (position: number, length: number) => readAt(descriptor, position, length);
+    return await use({ sizeBytes: fs.fstatSync(descriptor).size, read });
   } finally {
-    fs.closeSync(file);
+    fs.closeSync(descriptor);
   }
 }
 
-async function readHead(file: number, fileBytes: number): Promise<{ head: Buffer; meta: FileMeta }> {
+async function readHead(file: ByteSource): Promise<{ head: Buffer; meta: FileMeta }> {
   for (let length = HEAD_BYTES; ; length *= 4) {
-    const head = await readAt(file, 0, length);
+    const head = await file.read(0, length);
     const meta = parseFileMeta(head);
     if (meta !== undefined) return { head, meta };
-    if (length >= fileBytes || length > MAX_META_BYTES) {
+    if (length >= file.sizeBytes || length > MAX_META_BYTES) {
       throw new GatewayError('DATASET_UNREADABLE', 'file meta information has no end');
     }
   }

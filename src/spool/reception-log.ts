@@ -15,6 +15,7 @@ import type { LogPiece } from './log-piece.js';
 import { beginRecord, dataCrcOf, recordBytes } from './log-record.mjs';
 import { createLogSegments, SEGMENT_BYTES, type Segment } from './log-segments.js';
 import { formatRecordText, nameInStudy, type RecordText } from './log-text.js';
+import type { Unfiled } from './logged-file.js';
 import { restoreStudies } from './restore-studies.js';
 import type { RestoredFile } from './restorer.js';
 import { appendRecord, SLABS } from './scribe.js';
@@ -78,6 +79,8 @@ export interface ReceptionLog {
    * @throws SPOOL_WRITE_FAILED
    */
   settled(studyKey?: string): Promise<void>;
+  /** What was committed of a study and has no file yet. */
+  unfiled(studyKey: string): Unfiled;
   /** Settles, as far as the disk allows. Nothing is to be appended afterwards. */
   close(): Promise<void>;
 }
@@ -214,6 +217,17 @@ export async function openReceptionLog(
         if (studyKey === undefined || waiting.some(({ to }) => nameInStudy(to).study === studyKey))
           throw error;
       }
+    },
+    unfiled(studyKey) {
+      const files = waiting.filter(({ to }) => nameInStudy(to).study === studyKey);
+      const held = files.flatMap((file) => file.segments);
+      for (const segment of held) segment.needed += 1;
+      return {
+        files: new Map(files.map((file) => [file.to, file])),
+        letGo: () => {
+          for (const segment of held.splice(0)) segment.needed -= 1;
+        },
+      };
     },
     async close() {
       clearTimeout(idle);

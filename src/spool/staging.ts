@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import { classifyDiskError } from './atomic.js';
 import { recoverInTime } from './late-recovery.js';
 import type { Layout } from './layout.js';
+import type { Unfiled } from './logged-file.js';
 import { createNewFile, type NewFile } from './new-file.js';
 import { createReadyFiles } from './ready-files.js';
 import { openReceptionLog, type ReceptionLog } from './reception-log.js';
 import { createStagedFile, type StagedFile } from './staged-file.js';
 import { placeInFile, placeInLog } from './staging-place.js';
 import type { Tell } from './study-folder.js';
+
+const NOTHING_UNFILED: Unfiled = { files: new Map(), letGo: () => undefined };
 
 export interface Staging {
   /** For one of which no other follows. @throws SPOOL_WRITE_FAILED */
@@ -21,6 +24,8 @@ export interface Staging {
   stageNext(prefix: Buffer): Promise<StagedFile>;
   /** All that was placed before, of one study or of all, can be read by its name. @throws SPOOL_WRITE_FAILED */
   settled(studyKey?: string): Promise<void>;
+  /** What was placed of a study and cannot be read by its name yet. */
+  unfiled(studyKey: string): Unfiled;
   /** Whether this study lacks files of instances that the last run has committed: the disk has not taken them yet. */
   lacks(studyKey: string): boolean;
   /** Nothing is to be placed afterwards. */
@@ -65,6 +70,7 @@ export async function openStaging(
       );
     },
     settled: async (studyKey) => log?.settled(studyKey),
+    unfiled: (studyKey) => log?.unfiled(studyKey) ?? NOTHING_UNFILED,
     lacks: recovery.lacks,
     async close() {
       await recovery.stop();

@@ -24,6 +24,7 @@ import {
 } from './atomic.js';
 import { placeAttachment } from './attachments.js';
 import { isStudyKey, type Layout, studyKey } from './layout.js';
+import type { Unfiled } from './logged-file.js';
 import { scribeIsIdle } from './scribe.js';
 import type { StagedFile } from './staged-file.js';
 import { openStaging } from './staging.js';
@@ -76,6 +77,8 @@ export interface StudyStore {
   describe(key: string, extensions: Extensions): Promise<void>;
   /** All that was committed before can be read as files, and its SHA-256 is known. @throws SPOOL_WRITE_FAILED */
   settled(): Promise<void>;
+  /** Instances that were committed, and can be read in the reception log alone. */
+  unfiled(key: string): Unfiled;
   /** Studies with instances or attachments that no freeze has taken. */
   gathering(): readonly Study[];
   /** A study from memory or disk. */
@@ -253,6 +256,7 @@ export async function openStudyStore(
         study.extensions = extensions;
       }),
     settled: () => staging.settled(),
+    unfiled: staging.unfiled,
     gathering: () => [...studies.values()].filter(isGathering),
     find,
     async freeze(key, freeze) {

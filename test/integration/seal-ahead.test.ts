@@ -1,6 +1,7 @@
 /** Envelopes that are sealed while a study is quiet: taken for exactly what they hold, else as if they had never been. */
-import { readdir, rm } from 'node:fs/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EnvelopeId } from '../../src/domain/envelope-id.js';
 import type { Peer } from '../../src/domain/peer.js';
 import { openEnvelopeFolder } from '../../src/jmix/envelope-folder.js';
@@ -9,6 +10,7 @@ import { recoverFreezes } from '../../src/outbound/recover.js';
 import { createSealedAhead, type SealedAhead } from '../../src/outbound/seal-ahead.js';
 import { wipeScratch } from '../../src/spool/scratch.js';
 import { readSealedFolder } from '../../src/spool/sealed-folder.js';
+import { openStudyStore, type StudyStore } from '../../src/spool/study-store.js';
 import { peerOf } from '../support/site-letters.js';
 import { makeSites, type TestSite, type TestSites } from '../support/site-parts.js';
 import { gatherStudy, routeTo } from '../support/site-studies.js';
@@ -134,6 +136,60 @@ it('a key that the receiver has changed since throws it away', async () => {
     peers: new Proxy(peers, { get: (_, name) => (name === 'get' ? get : Reflect.get(peers, name)) }),
   };
   expect(await recordOf(await complete(key))).toMatchObject({ carriage: 'accepted' });
+});
+
+describe('instances that have no files yet', () => {
+  let studies: StudyStore;
+  let isAskedFor = false;
+
+  beforeEach(async () => {
+    studies = await openStudyStore(a.context.layout, { logMegabytes: 64 });
+  });
+  afterEach(() => studies.close());
+
+  /** Nothing gets a file before somebody has waited for all of them. */
+  const gatherUnfiled = async () => {
+    const { ready } = a.context.layout;
+    await rm(ready, { recursive: true });
+    isAskedFor = false;
+    const settled = async () => {
+      await mkdir(ready, { recursive: true });
+      isAskedFor = true;
+      await studies.settled();
+    };
+    start({ ...a.outbound, studies: { ...studies, settled } });
+    const key = await gather();
+    const unfiled = studies.unfiled(key);
+    unfiled.letGo();
+    expect(unfiled.files.size).toBe(2);
+    return key;
+  };
+
+  it('are sealed from where the reception log has them, and travel', async () => {
+    const key = await gatherUnfiled();
+    await begin(key);
+    await until(() => isAskedFor, { what: 'it is sealed, and waits for the files' });
+    const id = await complete(key);
+    expect(await recordOf(id)).toMatchObject({ carriage: 'sealed', instanceCount: 2, revision: 1 });
+    expect(await sealedFolders()).toEqual([`${id}.JMIX`]);
+    await a.work();
+    await sites.site('site-b').poll();
+    expect(await storedAt('site-b')).toEqual([2]);
+  });
+
+  it('do not travel when the log has other bytes by then', async () => {
+    const key = await gatherUnfiled();
+    const segment = join(a.context.layout.receptionLog, '0.log');
+    const bytes = await readFile(segment);
+    const at = bytes.indexOf(Buffer.from('ISO_IR')) + 300;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    await writeFile(segment, bytes);
+    await begin(key);
+    await until(async () => isAskedFor && (await scratch()).length === 0, { what: 'it is thrown away' });
+    const id = await complete(key);
+    expect(await recordOf(id)).toMatchObject({ carriage: 'accepted' });
+    expect(await sealedFolders()).toEqual([]);
+  });
 });
 
 it('a power failure between freeze and name seals it anew, under the same id, and sends it once', async () => {

@@ -1,6 +1,17 @@
 /** Sealing and opening with other threads: files on a disk that change meanwhile, aborts, and threads that die. */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -47,7 +58,10 @@ async function storedFile(
     open: () => {
       throw new Error('a stored file is read by the thread');
     },
-    stored: { path, proof: { offset: 100, sha256: sha256(bytes.subarray(100)) } },
+    stored: {
+      from: path,
+      proof: { offset: 100, holds: (found: string) => found === sha256(bytes.subarray(100)) },
+    },
   };
 }
 
@@ -84,6 +98,49 @@ describe.runIf(HAS_SECOND_PROCESSOR)('stored files, sealed and opened beside the
     await openEnvelope(openRequest((await sealInMemory({ files: cold })).source, { stage: staging.stage }));
     for (const [index, bytes] of contents.entries())
       expect(staging.files.get(`dicom/1.2.${index}.dcm`)?.equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['as ever', 0],
+    ['past the cache', constants.O_DIRECT],
+  ])('come out of the tar as they lay in pieces of an open file, which is read %s', async (_, flag) => {
+    const BLOCK = 4096;
+    const blocks: Buffer[] = [];
+    const lying = contents.map((bytes) => {
+      const pieces = [];
+      // Cut where a block of the file ends, with something else between.
+      for (let from = 0; from < bytes.length; ) {
+        const piece = bytes.subarray(from, from + (pieces.length === 0 ? 4 * BLOCK : 300 * BLOCK));
+        blocks.push(Buffer.alloc(BLOCK, 0xee));
+        pieces.push({ at: Buffer.concat(blocks).length, bytes: piece.length });
+        blocks.push(piece, Buffer.alloc((BLOCK - (piece.length % BLOCK)) % BLOCK, 0xdd));
+        from += piece.length;
+      }
+      return pieces;
+    });
+    const path = join(root, randomUUID());
+    await writeFile(path, Buffer.concat(blocks));
+    const log = await open(path, constants.O_RDONLY | flag);
+    const files = contents.map((bytes, index): PayloadFile => {
+      const from = lying[index]?.map((piece) => ({ file: log.fd, ...piece })) ?? [];
+      const proof = { offset: 100, holds: (found: string) => found === sha256(bytes.subarray(100)) };
+      const reading = () => {
+        throw new Error('a stored file is read by the thread');
+      };
+      return {
+        name: `dicom/1.2.${index}.dcm`,
+        sizeBytes: bytes.length,
+        open: reading,
+        stored: { from, proof },
+      };
+    });
+    const staging = memoryStaging();
+    await openEnvelope(openRequest((await sealInMemory({ files })).source, { stage: staging.stage }));
+    for (const [index, bytes] of contents.entries())
+      expect(staging.files.get(`dicom/1.2.${index}.dcm`)?.equals(bytes)).toBe(true);
+    // It is somebody else's, and still open.
+    expect((await log.stat()).size).toBe(Buffer.concat(blocks).length);
+    await log.close();
   });
 
   it('are staged in a folder with the hashes of what lies there', async () => {

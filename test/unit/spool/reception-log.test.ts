@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseUid } from '../../../src/domain/uid.js';
 import type { GatewayError } from '../../../src/errors/gateway-error.js';
 import { createSpool } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout } from '../../../src/spool/layout.js';
 import { readReceptionLog } from '../../../src/spool/log-recovery.js';
+import { loggedBytes, openLogged } from '../../../src/spool/logged-file.js';
 import { createNewFile } from '../../../src/spool/new-file.js';
 import { openReceptionLog, type ReceptionLog } from '../../../src/spool/reception-log.js';
 import { SLABS } from '../../../src/spool/scribe.js';
@@ -225,6 +227,58 @@ it('whoever waits for files does not wait for those of all that comes meanwhile'
   expect(hashes.has('2.1')).toBe(true);
   isFeeding = false;
   await Promise.all(feeding);
+});
+
+it('what has no file yet can be read in the log, also while it gets one', async () => {
+  await withoutFiles();
+  const expected = new Map<string, Buffer>();
+  for (const [at, sizes] of [[10], [4096 - 4], [384 * 1024 - 4], [400_000, 400_000, 1]].entries()) {
+    const chunks = sizes.map((size) => bytesOf(size, at));
+    expected.set(pathOf(`1.${at}`), await store(`1.${at}`, ...chunks));
+  }
+  const unfiled = log.unfiled(KEY);
+  const readAll = async () => {
+    expect([...unfiled.files.keys()]).toEqual([...expected.keys()]);
+    for (const [path, file] of unfiled.files) {
+      const whole = expected.get(path) ?? Buffer.alloc(0);
+      expect((await buffer(loggedBytes(file))).equals(whole)).toBe(true);
+      const { read } = openLogged(file);
+      for (const [from, length] of [
+        [0, 3],
+        [4095, 2],
+        [393_000, 1000],
+        [whole.length - 1, 10],
+        [whole.length, 10],
+        [whole.length + 5000, 10],
+      ] as const)
+        expect((await read(from, length)).equals(whole.subarray(from, from + length))).toBe(true);
+    }
+  };
+  await readAll();
+  expect(log.unfiled('b'.repeat(32)).files.size).toBe(0);
+  await mkdir(layout.ready);
+  await log.settled();
+  expect(log.unfiled(KEY).files.size).toBe(0);
+  await readAll();
+  unfiled.letGo();
+});
+
+it('what is read in the log is not written over before it is let go', async () => {
+  await withoutFiles();
+  const expected = await store('1.1', bytesOf(MIB, 1));
+  const unfiled = log.unfiled(KEY);
+  const fill = async () => {
+    for (let at = 2; log.begin() !== undefined; at += 1) await store(`1.${at}`, bytesOf(3 * MIB, at));
+  };
+  await fill();
+  await mkdir(layout.ready);
+  await log.settled();
+  expect(log.begin()).toBeUndefined();
+  const [file] = [...unfiled.files.values()];
+  expect(file && (await buffer(loggedBytes(file))).equals(expected)).toBe(true);
+  unfiled.letGo();
+  unfiled.letGo();
+  expect(log.begin()).toBeDefined();
 });
 
 it('a disk that takes no file keeps nothing from being committed; its reader is told, and gets it later', async () => {
