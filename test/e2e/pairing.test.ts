@@ -120,6 +120,10 @@ describeWith(['dcmtk', 'redis'], 'two bridges that know nobody', () => {
         });
       }
       expect(await a.deliveries()).toMatchObject([{ purpose: 'pairing-test', state: 'verified' }]);
+      // The sender may know of its receipt before the other side knows that it has it.
+      await until(async () => (await b.receptions()).every(({ state }) => state === 'confirmed'), {
+        what: 'the receipt is known to have arrived',
+      });
       expect(await b.receptions()).toMatchObject([{ purpose: 'pairing-test', state: 'confirmed' }]);
       expect(await pair(a, '--test', 'site-b')).toMatchObject({ ok: true, state: 'verified' });
 
