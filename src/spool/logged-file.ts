@@ -36,19 +36,18 @@ export function openLogged({ pieces, sizeBytes }: LoggedFile): ByteSource {
 
   /** As many bytes as one read gives; they are gone with the next. */
   const readSome = async (position: number, length: number): Promise<Buffer> => {
-    let begin = 0;
-    const piece = pieces.find(({ bytes }) => {
-      if (position < begin + bytes) return true;
-      begin += bytes;
-      return false;
-    });
-    if (piece === undefined) return Buffer.alloc(0);
-    const from = position - begin;
-    const skipped = from % BLOCK_BYTES;
-    const wanted = Math.min(length, piece.bytes - from, memory.length - skipped);
-    const blocks = inWholeBlocks(skipped + wanted);
-    const { bytesRead } = await readDescriptor(piece.file, memory, 0, blocks, piece.at + from - skipped);
-    return memory.subarray(skipped, Math.max(skipped, Math.min(bytesRead, skipped + wanted)));
+    let from = position;
+    for (const { file, at, bytes } of pieces) {
+      if (from < bytes) {
+        const skipped = from % BLOCK_BYTES;
+        const wanted = Math.min(length, bytes - from, memory.length - skipped);
+        const blocks = inWholeBlocks(skipped + wanted);
+        const { bytesRead } = await readDescriptor(file, memory, 0, blocks, at + from - skipped);
+        return memory.subarray(skipped, Math.max(skipped, Math.min(bytesRead, skipped + wanted)));
+      }
+      from -= bytes;
+    }
+    return Buffer.alloc(0);
   };
 
   return {

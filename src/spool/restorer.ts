@@ -5,13 +5,12 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type Answer, type Asked, createAskedThread } from './asked-thread.js';
-import { type LogPiece, plainPiece } from './log-piece.js';
+import { plainPiece } from './log-piece.js';
+import type { LoggedFile } from './logged-file.js';
 import { syncFileSystem } from './sync-file-system.js';
 
-/** A file to be made of what lies in the log: all pieces but the last are whole blocks. */
-export interface RestoredFile {
-  readonly pieces: readonly LogPiece[];
-  readonly sizeBytes: number;
+/** A file to be made of what lies in the log. */
+export interface RestoredFile extends LoggedFile {
   readonly to: string;
   /** In the file, where that begins whose SHA-256 is wanted. */
   readonly hashedFrom: number;

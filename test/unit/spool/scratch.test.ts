@@ -1,6 +1,6 @@
 /** Folders that nobody sees, and what becomes of work in one that a starting gateway wipes. */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { GatewayError } from '../../../src/errors/gateway-error.js';
 import { createSpool, placeFolder, promoteFolder } from '../../../src/spool/envelope-store.js';
 import { createLayout, type Layout } from '../../../src/spool/layout.js';
 import { inScratch, openScratch, wipeScratch } from '../../../src/spool/scratch.js';
+import { until } from '../../support/until.js';
 
 const WIPED = { code: 'SPOOL_WRITE_FAILED', kind: 'transient' };
 
@@ -37,6 +38,26 @@ it('whatever fails in a folder that was wiped comes again, since it says nothing
     });
     await expect(work).rejects.toMatchObject(WIPED);
   }
+});
+
+it('files that are still being made in a folder while it is wiped do not stop the wipe', async () => {
+  const { path, remove } = await openScratch(layout, 'test');
+  const folder = await open(path);
+  let made = 0;
+  // By the folder itself: as one whose name was looked up before it changed.
+  const makeFiles = async (_: unknown, maker: number) => {
+    for (let at = 0; at < 50; at += 1) {
+      await writeFile(`/proc/self/fd/${folder.fd}/${maker}-${at}`, '');
+      made += 1;
+    }
+  };
+  const making = Promise.allSettled(Array.from({ length: 4 }, makeFiles));
+  await until(() => made > 0, { everyMs: 1 });
+  await wipe();
+  await making;
+  expect(await left()).toEqual([]);
+  await folder.close();
+  await remove();
 });
 
 it('a file that is missing in a folder that is there stays what it is', async () => {
